@@ -1,0 +1,1 @@
+//! Portway local-backend.
