@@ -1,0 +1,132 @@
+//! How much work arrives: arrival rate × service time, and how sure that is.
+
+use std::time::Duration;
+
+use crate::Policy;
+use crate::sample::Sample;
+use crate::window::Seconds;
+
+/// An estimated load in erlangs, and the standard deviation of the estimate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Load {
+    pub(crate) mean: f64,
+    pub(crate) deviation: f64,
+    /// Mean time inside a replica, in seconds; 0 while none is known.
+    pub(crate) service: f64,
+}
+
+/// What is remembered of the traffic.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Estimator {
+    arrivals: Seconds,
+    in_flight: Seconds,
+    served_seconds: f64,
+    served: f64,
+}
+
+impl Estimator {
+    pub(crate) fn new(now: Duration) -> Self {
+        let (arrivals, in_flight) =
+            (Seconds::new(ARRIVAL_SECONDS, now), Seconds::new(IN_FLIGHT_SECONDS, now));
+        Self { arrivals, in_flight, served_seconds: 0.0, served: 0.0 }
+    }
+
+    pub(crate) fn is_sound(&self) -> bool {
+        self.arrivals.is_sound(ARRIVAL_SECONDS)
+            && self.in_flight.is_sound(IN_FLIGHT_SECONDS)
+            && [self.served_seconds, self.served].iter().all(|sum| sum.is_finite() && *sum >= 0.0)
+    }
+
+    /// Takes in the traffic of the `elapsed` time that ends at `now`.
+    pub(crate) fn observe(&mut self, now: Duration, elapsed: Duration, sample: &Sample, decay: f64) {
+        let traffic = &sample.traffic;
+        self.arrivals.push(now, traffic.arrivals.min(MOST_COUNTED) as f64);
+        self.in_flight.push(now, traffic.in_flight.min(MOST_COUNTED as f64) * elapsed.as_secs_f64());
+        if self.served > LEAST_SERVED {
+            let kept = decay.clamp(0.0, 1.0).powf(elapsed.as_secs_f64());
+            self.served_seconds *= kept;
+            self.served *= kept;
+        }
+        if let Some(mean) = traffic.mean_service() {
+            let completions = traffic.completions.min(MOST_COUNTED) as f64;
+            self.served_seconds += mean.min(MOST_COUNTED as f64) * completions;
+            self.served += completions;
+        }
+    }
+
+    /// The load as of the last observation.
+    pub(crate) fn load(&self, policy: &Policy, startup: Duration, sample: &Sample) -> Load {
+        let traffic = &sample.traffic;
+        if self.served <= 0.0 {
+            // Nothing has finished yet: what is inside and what waits is all that is known.
+            let mean = traffic.in_flight + traffic.waiting as f64;
+            return Load { mean, deviation: mean.sqrt(), service: 0.0 };
+        }
+        let service = self.served_seconds / self.served;
+        let (rate, deviation) = self.rate(policy, startup);
+        let busy = self.in_flight_for_sure(service);
+        let backlog = self.backlog(policy, startup, traffic.waiting as f64 * service);
+        Load { mean: (rate * service).max(busy) + backlog, deviation: deviation * service, service }
+    }
+
+    /// Requests per second and the deviation of that: the base window, or a shorter one that stands clearly above it.
+    fn rate(&self, policy: &Policy, startup: Duration) -> (f64, f64) {
+        let per_second = |width: u64| {
+            let (count, seen) = self.arrivals.sum(width);
+            let seen = seen.max(SHORTEST_SEEN);
+            (count / seen, (count + 1.0).sqrt() / seen)
+        };
+        let mut best = per_second(policy.base_window.as_secs().clamp(1, ARRIVAL_SECONDS as u64 - 1));
+        for width in SHORT_WINDOWS {
+            let (rate, deviation) = per_second(width);
+            let low = rate - policy.noise.max(0.0) * deviation;
+            if low > best.0 {
+                best = (low, deviation);
+            }
+        }
+        (best.0.max(self.trend(policy, startup)), best.1)
+    }
+
+    /// Where a strictly rising rate will be when a replica ordered now is ready; 0 without such a trend.
+    ///
+    /// One step can touch only two of the three differences, so it cannot pass for a trend.
+    fn trend(&self, policy: &Policy, startup: Duration) -> f64 {
+        let upto = |width| self.arrivals.sum(width).0;
+        let (one, two, three, four) = (upto(5), upto(10), upto(15), upto(20));
+        let (last, third, second, first) = (one, two - one, three - two, four - three);
+        let least = (last - third).min(third - second).min(second - first);
+        if least <= 0.0 || last - first <= 4.0 * (last + first).sqrt() {
+            return 0.0;
+        }
+        let ahead = (startup + policy.lead).as_secs_f64() / 5.0;
+        (last + least * ahead).min(last * policy.most_lead.max(0.0)) / 5.0
+    }
+
+    /// The requests that were inside replicas for sure: more than rate × time when the service has slowed.
+    fn in_flight_for_sure(&self, service: f64) -> f64 {
+        let (sum, seen) = self.in_flight.sum(5);
+        let mean = sum / seen.max(SHORTEST_SEEN);
+        let correlated = (2.0 * service / 5.0).min(1.0);
+        mean - 2.0 * (mean * correlated).sqrt()
+    }
+
+    /// Extra load for a queue that will outlive the start-up time, spread over the time left before it is refused.
+    fn backlog(&self, policy: &Policy, startup: Duration, work: f64) -> f64 {
+        let left = policy.max_wait.saturating_sub(startup).as_secs_f64();
+        if left > 0.0 { work / left.max(1.0) } else { 0.0 }
+    }
+}
+
+/// One-second arrival counts kept.
+const ARRIVAL_SECONDS: usize = 64;
+/// One-second means of requests inside replicas kept.
+const IN_FLIGHT_SECONDS: usize = 8;
+/// Windows that may overrule the base window, in seconds.
+const SHORT_WINDOWS: [u64; 7] = [1, 2, 3, 5, 8, 12, 20];
+/// Counts beyond this are taken as this: far past any fleet, far from losing digits.
+const MOST_COUNTED: u64 = 1 << 40;
+/// A rate over less than this many seconds says nothing.
+const SHORTEST_SEEN: f64 = 0.25;
+/// Below this weight the served sums are left alone, so that a long silence never forgets the service time.
+const LEAST_SERVED: f64 = 1e-3;

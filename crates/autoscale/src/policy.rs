@@ -1,0 +1,184 @@
+//! What a scaler goes by: four presets, and every constant of them.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::Target;
+
+/// A named policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+pub enum Preset {
+    /// The sizing formula alone, on measured rate × time: up within a second, down after a minute.
+    Documented,
+    /// The same with a floor by Erlang C, so that small services do not queue.
+    #[default]
+    Default,
+    /// The default with a hold that learns from cuts that were regretted.
+    Adaptive,
+    /// Sized by the waiting time that is promised, not by utilisation.
+    Slo,
+}
+
+impl Preset {
+    /// All presets, the plainest first.
+    pub const ALL: [Self; 4] = [Self::Documented, Self::Default, Self::Adaptive, Self::Slo];
+
+    /// The name used in configuration and on command lines.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Documented => "documented",
+            Self::Default => "default",
+            Self::Adaptive => "adaptive",
+            Self::Slo => "slo",
+        }
+    }
+}
+
+impl std::fmt::Display for Preset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Preset {
+    type Err = UnknownPreset;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPreset> {
+        Self::ALL
+            .into_iter()
+            .find(|preset| preset.as_str() == name)
+            .ok_or_else(|| UnknownPreset { name: name.to_owned() })
+    }
+}
+
+/// A name that is no preset.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no preset is named {name:?}; there are documented, default, adaptive and slo")]
+pub struct UnknownPreset {
+    name: String,
+}
+
+/// How a load becomes a number of replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+pub enum Sizing {
+    /// `ceil(load / target / max_concurrent)`, as documented.
+    Target,
+    /// The greater of that and the Erlang floor.
+    TargetAndFloor,
+    /// The Erlang floor alone.
+    Floor,
+}
+
+/// Every constant of a scaling decision. Start from a preset and change what the service needs.
+///
+/// Out-of-range numbers do no harm: a scaler treats a NaN or a negative number as 0.
+///
+/// ```
+/// use portway_autoscale::{Policy, Preset};
+/// use std::time::Duration;
+/// let policy = Policy { hold: Duration::from_secs(5), ..Policy::preset(Preset::Default) };
+/// assert_eq!(policy.target.basis_points(), 7_000);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
+pub struct Policy {
+    /// How full a replica may be; 70 %.
+    pub target: Target,
+    /// Requests inside one replica at a time; 1.
+    pub max_concurrent: NonZeroU32,
+    /// How long a request may wait in the queue before it is refused; 0.5 s, the documented limit.
+    pub max_wait: Duration,
+    /// How long a request may wait and still count as answered in time; 0.2 s.
+    pub wait_slo: Duration,
+    /// The share of requests that may start later than `wait_slo`; 1 %.
+    pub late: f64,
+    /// How load becomes replicas.
+    pub sizing: Sizing,
+    /// Start-up time of a replica while the fleet reports none; 10 s.
+    pub startup: Duration,
+    /// How long an answer is kept before a lower one counts; 60 s, "removing takes about a minute".
+    pub hold: Duration,
+    /// The longest that a learning hold becomes; equal to `hold` where it does not learn.
+    pub longest_hold: Duration,
+    /// Window of the rate that everything else is measured against; 30 s.
+    pub base_window: Duration,
+    /// Standard deviations that a short window must stand above the base to count; 2.
+    pub noise: f64,
+    /// Standard deviations of doubt about the load: up only when sure, down only when sure; 1.
+    pub doubt: f64,
+    /// Standard deviations added to the load before sizing; 0, and 1 where the Erlang floor stands alone.
+    pub margin: f64,
+    /// Forgetting of service times, per second; 0.985 (a half-life of 46 s).
+    pub service_decay: f64,
+    /// Seconds past the start-up time that a rising trend is extended; 3.5.
+    pub lead: Duration,
+    /// How many times the last five seconds' rate a trend may reach; 2.
+    pub most_lead: f64,
+    /// A raise of this share soon after a cut makes the hold longer, where it learns; 0.25.
+    pub regret: f64,
+}
+
+impl Policy {
+    /// The constants of a preset.
+    #[must_use]
+    pub fn preset(preset: Preset) -> Self {
+        let base = Self {
+            target: Target::DEFAULT,
+            max_concurrent: NonZeroU32::MIN,
+            max_wait: Duration::from_millis(500),
+            wait_slo: Duration::from_millis(200),
+            late: 0.01,
+            sizing: Sizing::TargetAndFloor,
+            startup: Duration::from_secs(10),
+            hold: Duration::from_secs(60),
+            longest_hold: Duration::from_secs(60),
+            base_window: Duration::from_secs(30),
+            noise: 2.0,
+            doubt: 1.0,
+            margin: 0.0,
+            service_decay: 0.985,
+            lead: Duration::from_millis(3_500),
+            most_lead: 2.0,
+            regret: 0.25,
+        };
+        match preset {
+            Preset::Documented => Self { sizing: Sizing::Target, ..base },
+            Preset::Default => base,
+            Preset::Adaptive => Self { longest_hold: Duration::from_secs(300), ..base },
+            Preset::Slo => {
+                Self { sizing: Sizing::Floor, margin: 1.0, longest_hold: Duration::from_secs(300), ..base }
+            }
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::preset(Preset::Default)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preset_is_known_by_its_name() {
+        for preset in Preset::ALL {
+            assert_eq!(preset.as_str().parse(), Ok(preset));
+        }
+        assert!("knative".parse::<Preset>().unwrap_err().to_string().contains("documented"));
+    }
+
+    #[test]
+    fn r_scl_1_the_default_targets_70_percent_and_holds_for_a_minute() {
+        let policy = Policy::default();
+        assert_eq!((policy.target, policy.hold), (Target::DEFAULT, Duration::from_secs(60)));
+    }
+}

@@ -1,0 +1,168 @@
+//! Memory of a fixed size: amounts by second, and the peak of recent answers.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Amounts by whole second since the origin, the last `len` of them.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Seconds {
+    amounts: Vec<f64>,
+    start: Duration,
+    end: Duration,
+}
+
+impl Seconds {
+    pub(crate) fn new(len: usize, start: Duration) -> Self {
+        Self { amounts: vec![0.0; len], start, end: start }
+    }
+
+    pub(crate) fn is_sound(&self, len: usize) -> bool {
+        self.amounts.len() == len
+            && self.start <= self.end
+            && self.amounts.iter().all(|amount| amount.is_finite())
+    }
+
+    /// Spreads `amount` evenly over the time from the last call until `now`, which is later.
+    pub(crate) fn push(&mut self, now: Duration, amount: f64) {
+        let (from, last) = (self.end, second_of(now));
+        let oldest = (last + 1).saturating_sub(self.amounts.len() as u64);
+        for second in (second_of(from) + 1).max(oldest)..=last {
+            *self.slot(second) = 0.0;
+        }
+        let length = now.saturating_sub(from).as_secs_f64();
+        for second in from.as_secs().max(oldest)..=last {
+            let begin = Duration::from_secs(second);
+            let inside = now.min(begin + Duration::from_secs(1)).saturating_sub(begin.max(from));
+            *self.slot(second) += amount * (inside.as_secs_f64() / length).min(1.0);
+        }
+        self.end = now;
+    }
+
+    fn slot(&mut self, second: u64) -> &mut f64 {
+        let len = self.amounts.len() as u64;
+        &mut self.amounts[(second % len) as usize]
+    }
+
+    /// The sum over the window of `width` seconds that ends with the current second, and the seconds it has seen of them.
+    pub(crate) fn sum(&self, width: u64) -> (f64, f64) {
+        let last = second_of(self.end);
+        let first = (last + 1).saturating_sub(width.min(self.amounts.len() as u64));
+        let sum =
+            (first..=last).map(|second| self.amounts[(second % self.amounts.len() as u64) as usize]).sum();
+        let seen = self.end.saturating_sub(Duration::from_secs(first).max(self.start));
+        (sum, seen.as_secs_f64())
+    }
+}
+
+/// The second that time `now` belongs to, a whole second belonging to the one it ends.
+fn second_of(now: Duration) -> u64 {
+    if now.subsec_nanos() == 0 { now.as_secs().saturating_sub(1) } else { now.as_secs() }
+}
+
+/// The greatest of the answers given over a stretch of time, for any stretch up to the longest.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Peaks {
+    /// Falling answers, each with the last time it held; the front is the greatest.
+    falling: VecDeque<(Duration, u32)>,
+    longest: Duration,
+}
+
+impl Peaks {
+    /// A memory in which `answer` was given at `now`. Allocates all it ever needs.
+    pub(crate) fn new(longest: Duration, now: Duration, answer: u32) -> Self {
+        let mut falling =
+            VecDeque::with_capacity(usize::try_from(longest.as_secs()).unwrap_or(0).min(MOST_PEAKS) + 2);
+        falling.push_back((now, answer));
+        Self { falling, longest }
+    }
+
+    pub(crate) fn is_sound(&self, now: Duration) -> bool {
+        self.falling.len() <= MOST_PEAKS && self.falling.iter().all(|&(at, _)| at <= now)
+    }
+
+    /// The same memory for another longest stretch, with room for it.
+    pub(crate) fn resized(&self, longest: Duration, now: Duration, answer: u32) -> Self {
+        let mut peaks = Self::new(longest, now, answer);
+        peaks.falling.clear();
+        self.falling.iter().for_each(|&(at, kept)| peaks.push(at, kept));
+        peaks.push(now, answer);
+        peaks
+    }
+
+    /// Notes an answer. Answers within one second share one entry, the greater of them.
+    pub(crate) fn push(&mut self, now: Duration, answer: u32) {
+        while self.falling.back().is_some_and(|&(_, last)| last <= answer) {
+            self.falling.pop_back();
+        }
+        while self.falling.front().is_some_and(|&(at, _)| now.saturating_sub(at) > self.longest) {
+            self.falling.pop_front();
+        }
+        match self.falling.back_mut() {
+            Some((at, _)) if at.as_secs() == now.as_secs() => *at = now,
+            _ => self.falling.push_back((now, answer)),
+        }
+    }
+
+    /// The greatest answer in the last `stretch`, the moment exactly `stretch` ago not included.
+    pub(crate) fn over(&self, now: Duration, stretch: Duration) -> Option<u32> {
+        self.falling.iter().find(|&&(at, _)| now.saturating_sub(at) < stretch).map(|&(_, answer)| answer)
+    }
+}
+
+/// Most seconds that the memory of answers spans.
+const MOST_PEAKS: usize = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    #[test]
+    fn halves_of_a_tick_fill_the_same_windows() {
+        let (mut whole, mut halves) = (Seconds::new(8, at(3.0)), Seconds::new(8, at(3.0)));
+        for second in 4..30 {
+            whole.push(at(f64::from(second)), f64::from(second));
+            halves.push(at(f64::from(second) - 0.5), f64::from(second) / 2.0);
+            halves.push(at(f64::from(second)), f64::from(second) / 2.0);
+        }
+        assert_eq!(whole, halves);
+        assert_eq!(whole.sum(3), (27.0 + 28.0 + 29.0, 3.0));
+    }
+
+    #[test]
+    fn a_long_interval_is_spread_and_a_short_history_is_told() {
+        let mut seconds = Seconds::new(8, at(0.0));
+        seconds.push(at(2.0), 20.0);
+        assert_eq!(seconds.sum(8), (20.0, 2.0));
+        seconds.push(at(102.0), 1_000.0);
+        let (sum, seen) = seconds.sum(4);
+        assert!((sum - 40.0).abs() < 1e-9 && seen == 4.0);
+    }
+
+    #[test]
+    fn the_peak_of_any_stretch_is_what_looking_back_finds() {
+        let answers = [3, 9, 4, 4, 7, 1, 2, 2, 8, 5, 1, 1, 1];
+        let mut peaks = Peaks::new(at(6.0), at(0.0), answers[0]);
+        for now in 1..answers.len() {
+            peaks.push(at(now as f64), answers[now]);
+            for stretch in 1..=6_usize {
+                let looked = answers[(now + 1).saturating_sub(stretch)..=now].iter().max().copied();
+                assert_eq!(peaks.over(at(now as f64), at(stretch as f64)), looked);
+            }
+        }
+    }
+
+    #[test]
+    fn answers_within_a_second_share_an_entry() {
+        let mut peaks = Peaks::new(at(2.0), at(0.0), 1_000);
+        for tick in 1..1_000_u32 {
+            peaks.push(at(f64::from(tick) / 1_000.0), 1_000 - tick);
+        }
+        assert!(peaks.falling.len() <= 2);
+    }
+}
