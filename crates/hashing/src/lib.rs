@@ -33,6 +33,8 @@ mod inputs;
 mod key;
 mod platform;
 mod reference;
+#[cfg(feature = "resolve")]
+pub mod resolve;
 
 pub use conda::{CondaDocument, CondaError, CondaProblem};
 pub use digest::{Digest, InvalidDigest};
