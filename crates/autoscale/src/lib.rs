@@ -23,6 +23,8 @@ mod estimate;
 mod policy;
 mod sample;
 mod scaler;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod window;
 
 pub use autoscaler::{Autoscaler, Saved};
