@@ -1,1 +1,28 @@
-//! Portway router.
+#![doc = include_str!("../README.md")]
+
+mod estimate;
+mod levels;
+mod limits;
+mod outlier;
+mod parked;
+mod pool;
+mod rollout;
+mod route;
+mod schedule;
+mod share;
+mod shares;
+mod split;
+mod sticky;
+mod tickets;
+
+pub use limits::{Cause, Limits, Refusal, RetryAfter, Waiting};
+pub use outlier::{Outcome, OutlierPolicy};
+pub use parked::Waiter;
+pub use pool::{Admit, Load, Pool, ReplicaLoad, Slot};
+pub use rollout::{Change, Rollout, RolloutError, Tag, Version};
+pub use route::{Route, Target};
+pub use share::{InvalidShare, Share};
+pub use shares::{MAX_VERSIONS, Shares, SharesError};
+pub use split::Split;
+pub use sticky::{BucketRun, Buckets, InvalidBuckets};
+pub use tickets::Tickets;
