@@ -102,7 +102,6 @@ impl Verifier {
     /// Compares a presented key with every digest, in constant time and without early exit.
     ///
     /// The key is hashed once, so neither its length nor a shared prefix shows in the time taken.
-    #[must_use]
     pub fn check(&self, presented: &str, now: UnixSeconds) -> KeyCheck {
         let digest = KeyDigest::of(presented);
         let retired = [&self.0.retired_primary, &self.0.retired_secondary];

@@ -1,5 +1,7 @@
 //! Keys: two slots, rotation, grace, documents, and nothing secret in anything printed.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
