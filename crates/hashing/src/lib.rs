@@ -29,6 +29,8 @@ mod canonical;
 mod conda;
 mod digest;
 mod explain;
+#[cfg(all(feature = "fs", unix))]
+pub mod fs;
 mod inputs;
 mod key;
 mod platform;

@@ -72,7 +72,8 @@ where
         };
         let work = work(shared.clone());
         let task = rt::spawn(async move {
-            let mut landing = landing;
+            // Named, so that the task owns it from the start: an aborted task that never ran still lands.
+            let landing = landing;
             let value = work.await;
             landing.land(Outcome::Landed(value));
         });
@@ -117,7 +118,7 @@ struct Landing<K: Hash + Eq, V, X> {
 
 impl<K: Hash + Eq, V, X> Landing<K, V, X> {
     /// Leaves the table first: whoever asks from now on starts anew. Nothing is dropped or woken under a lock.
-    fn land(&mut self, with: Outcome<V>) {
+    fn land(&self, with: Outcome<V>) {
         let gone = self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key, self.number);
         drop(gone);
         let before = {

@@ -1,0 +1,268 @@
+use std::collections::HashMap;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use tar::{Archive, EntryType};
+
+use super::entry::walk_order;
+use super::tree::{self, Tree};
+use super::{Limits, Summary, link};
+use crate::Digest;
+
+/// Why an archive was not unpacked. Nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnpackError {
+    /// The target exists and is not an empty folder.
+    #[error("{} is not an empty folder", .path.display())]
+    NotEmpty {
+        /// The target.
+        path: PathBuf,
+    },
+    /// The archive is damaged, cut short, or no tar archive.
+    #[error("not a tar archive, or a damaged one")]
+    Damaged(#[source] io::Error),
+    /// An entry that would leave the target, or is of a kind that a pack never holds.
+    #[error("entry {entry:?} {problem}")]
+    Entry {
+        /// Its path as it stands in the archive, made printable.
+        entry: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// More files or bytes than allowed.
+    #[error("the archive holds more than {} files or {} bytes", .0.files, .0.bytes)]
+    TooBig(Limits),
+    /// The file system refused.
+    #[error("could not write {}", .path.display())]
+    Write {
+        /// What could not be written.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Unpacks a tar archive, such as [`Project::pack`](super::Project::pack) writes, into the folder `into`, which is created or has to be
+/// empty. Nobody else may write there meanwhile.
+///
+/// Refused are: `..`, absolute paths, links that lead out, anything that is not a file, folder or symbolic link, the same path twice, an
+/// entry below a file or link, and more files or bytes than `limits` (checked before they are written, and for what has to be read,
+/// too). After an error nothing is left in `into`.
+///
+/// # Errors
+/// See [`UnpackError`].
+pub fn unpack(archive: impl Read, into: impl AsRef<Path>, limits: Limits) -> Result<Summary, UnpackError> {
+    let into = into.as_ref();
+    prepare(into)?;
+    let mut unpacker =
+        Unpacker { into, limits, known: HashMap::new(), leaves: Vec::new(), files: 0, bytes: 0 };
+    let done = unpacker.run(archive);
+    if done.is_err() {
+        clear(into);
+    }
+    done
+}
+
+struct Unpacker<'a> {
+    into: &'a Path,
+    limits: Limits,
+    known: HashMap<Vec<u8>, Known>,
+    leaves: Vec<(Vec<u8>, Leaf)>,
+    files: u64,
+    bytes: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// Created for what it holds; an entry of its own may follow.
+    Folder,
+    /// Nothing may lie below it or take its place.
+    Taken,
+}
+
+enum Leaf {
+    File(Digest),
+    Link(Vec<u8>),
+}
+
+impl Unpacker<'_> {
+    fn run(&mut self, archive: impl Read) -> Result<Summary, UnpackError> {
+        // What can't be written because of the limits isn't read either; a long name costs as much as a file.
+        let most = self
+            .limits
+            .bytes
+            .saturating_add(self.limits.files.saturating_mul(MAX_OVERHEAD))
+            .saturating_add(1 << 20);
+        let mut archive = Archive::new(archive.take(most));
+        for entry in archive.entries().map_err(UnpackError::Damaged)? {
+            self.entry(entry.map_err(UnpackError::Damaged)?)?;
+        }
+        self.leaves.sort_by(|(left, _), (right, _)| walk_order(left, right));
+        let mut tree = Tree::new();
+        for (path, leaf) in &self.leaves {
+            match leaf {
+                Leaf::File(digest) => tree.file(path, *digest),
+                Leaf::Link(target) => tree.link(path, target),
+            }
+        }
+        Ok(Summary { digest: tree.finish(), files: self.files, bytes: self.bytes, read: self.files })
+    }
+
+    fn entry<R: Read>(&mut self, mut entry: tar::Entry<'_, R>) -> Result<(), UnpackError> {
+        let raw = entry.path_bytes().into_owned();
+        let refuse =
+            |problem| Err(UnpackError::Entry { entry: String::from_utf8_lossy(&raw).into_owned(), problem });
+        let kind = entry.header().entry_type();
+        let name = if kind == EntryType::Directory { raw.strip_suffix(b"/").unwrap_or(&raw) } else { &raw };
+        if let Err(problem) = check_path(name) {
+            return refuse(problem);
+        }
+        if let Err(problem) = self.reserve(name, kind) {
+            return refuse(problem);
+        }
+        self.count(entry.size(), kind)?;
+        self.folders(name, kind)?;
+        match kind {
+            EntryType::Directory => Ok(()),
+            EntryType::Regular | EntryType::Continuous => self.file(name, &mut entry),
+            EntryType::Symlink => {
+                let target = entry.link_name_bytes().map(|target| target.into_owned()).unwrap_or_default();
+                if link::stays_inside(name, &target) {
+                    self.link(name, target)
+                } else {
+                    refuse("is a link that leads out")
+                }
+            }
+            _ => refuse("is neither file, folder nor symbolic link"),
+        }
+    }
+
+    /// Refuses a path that is taken, or lies below something that is no folder; remembers it otherwise.
+    fn reserve(&mut self, name: &[u8], kind: EntryType) -> Result<(), &'static str> {
+        for (slash, _) in name.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            if self.known.get(&name[..slash]) == Some(&Known::Taken) {
+                return Err("lies below something that is no folder");
+            }
+        }
+        match (self.known.get(name), kind) {
+            (Some(Known::Folder), EntryType::Directory) => Ok(()),
+            (Some(_), _) => Err("comes a second time"),
+            (None, EntryType::Directory) => Ok(()),
+            (None, _) => {
+                self.known.insert(name.to_owned(), Known::Taken);
+                Ok(())
+            }
+        }
+    }
+
+    /// Folders count as well: they are the cheapest way to fill a disk.
+    fn count(&mut self, size: u64, kind: EntryType) -> Result<(), UnpackError> {
+        let is_folder = kind == EntryType::Directory;
+        self.bytes = self.bytes.saturating_add(if is_folder { 0 } else { size });
+        self.files += u64::from(!is_folder);
+        let folders =
+            self.known.values().filter(|known| is_folder && **known == Known::Folder).count() as u64;
+        if self.files > self.limits.files || self.bytes > self.limits.bytes || folders > self.limits.files {
+            return Err(UnpackError::TooBig(self.limits));
+        }
+        Ok(())
+    }
+
+    /// Creates the folders that `name` lies in, and itself if it is one.
+    fn folders(&mut self, name: &[u8], kind: EntryType) -> Result<(), UnpackError> {
+        let end = if kind == EntryType::Directory { name.len() } else { 0 };
+        let slashes = name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(slash, _)| slash);
+        for end in slashes.chain((end > 0).then_some(end)) {
+            let folder = &name[..end];
+            if self.known.contains_key(folder) {
+                continue;
+            }
+            let path = self.path(folder);
+            fs::create_dir(&path).map_err(|source| UnpackError::Write { path, source })?;
+            self.known.insert(folder.to_owned(), Known::Folder);
+        }
+        Ok(())
+    }
+
+    fn file<R: Read>(&mut self, name: &[u8], entry: &mut tar::Entry<'_, R>) -> Result<(), UnpackError> {
+        let path = self.path(name);
+        let failed = |source| UnpackError::Write { path: path.clone(), source };
+        let executable = entry.header().mode().map_err(UnpackError::Damaged)? & 0o100 != 0;
+        let (size, mut left) = (entry.size(), entry.size());
+        let mut hasher = tree::file_hasher_of(executable, size);
+        let mut file = File::create_new(&path).map_err(failed)?;
+        let mut buffer = [0; 32 * 1024];
+        while left > 0 {
+            let count = entry.read(&mut buffer).map_err(UnpackError::Damaged)?;
+            if count == 0 {
+                return Err(UnpackError::Damaged(io::ErrorKind::UnexpectedEof.into()));
+            }
+            hasher.update(&buffer[..count]);
+            file.write_all(&buffer[..count]).map_err(failed)?;
+            left = left.saturating_sub(count as u64);
+        }
+        // Set, not asked for at creation: the umask has no say in what a project is.
+        let mode = if executable { 0o755 } else { 0o644 };
+        file.set_permissions(Permissions::from_mode(mode)).map_err(failed)?;
+        self.leaves.push((name.to_owned(), Leaf::File(hasher.finish())));
+        Ok(())
+    }
+
+    fn link(&mut self, name: &[u8], target: Vec<u8>) -> Result<(), UnpackError> {
+        let path = self.path(name);
+        symlink(std::ffi::OsStr::from_bytes(&target), &path)
+            .map_err(|source| UnpackError::Write { path, source })?;
+        self.leaves.push((name.to_owned(), Leaf::Link(target)));
+        Ok(())
+    }
+
+    fn path(&self, name: &[u8]) -> PathBuf {
+        self.into.join(std::ffi::OsStr::from_bytes(name))
+    }
+}
+
+fn check_path(name: &[u8]) -> Result<(), &'static str> {
+    if name.is_empty() || name.contains(&0) {
+        return Err("has no usable path");
+    }
+    if name.starts_with(b"/") {
+        return Err("has an absolute path");
+    }
+    if name.len() > MAX_PATH {
+        return Err("has a path that is too long");
+    }
+    match name.split(|byte| *byte == b'/').find(|part| matches!(*part, b"" | b"." | b"..")) {
+        Some(b"..") => Err("has `..` in its path"),
+        Some(_) => Err("has an empty part or `.` in its path"),
+        None => Ok(()),
+    }
+}
+
+fn prepare(into: &Path) -> Result<(), UnpackError> {
+    let failed = |source| UnpackError::Write { path: into.to_owned(), source };
+    match fs::create_dir(into) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let empty = fs::read_dir(into).is_ok_and(|mut entries| entries.next().is_none());
+            if empty { Ok(()) } else { Err(UnpackError::NotEmpty { path: into.to_owned() }) }
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Removes what was unpacked; the folder itself stays. The error that brought us here is the one to report.
+fn clear(into: &Path) {
+    let Ok(entries) = fs::read_dir(into) else { return };
+    for entry in entries.flatten() {
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let _ = if is_folder { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+    }
+}
+
+const MAX_PATH: usize = 4096;
+/// What an entry may take besides its content: its header, padding, a long name and a long link, each with a header of its own.
+const MAX_OVERHEAD: u64 = 16 * 1024;
