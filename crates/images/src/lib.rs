@@ -1,1 +1,22 @@
-//! Portway images.
+//! Registries and builders for the resolver of `portway-hashing`, each a feature.
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `dir` | `DirRegistry`: a folder as registry, from image key to a record of the environment that stands on this machine |
+//! | `venv` | `VenvBuilder` (Unix): a Python venv from the pip section of a conda document, or the system's interpreter if there is nothing to install |
+//!
+//! Without a feature the crate is empty.
+
+#[cfg(feature = "dir")]
+mod dir;
+#[cfg(feature = "dir")]
+mod environment;
+#[cfg(all(feature = "venv", unix))]
+mod venv;
+
+#[cfg(feature = "dir")]
+pub use dir::DirRegistry;
+#[cfg(feature = "dir")]
+pub use environment::{Environment, Interpreter};
+#[cfg(all(feature = "venv", unix))]
+pub use venv::VenvBuilder;
