@@ -52,10 +52,6 @@ impl Levels {
         Some(next.map_or(picked, |level| spread(&self.members[level], bits, 0)))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first_from(0).is_none()
-    }
-
     fn first_from(&self, level: usize) -> Option<usize> {
         let mut word = level / 64;
         let mut bits = self.occupied.get(word)? & (u64::MAX << (level % 64));

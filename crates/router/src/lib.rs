@@ -1,11 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+mod admit;
 mod estimate;
 mod levels;
 mod limits;
+mod members;
 mod outlier;
 mod parked;
 mod pool;
+mod profile;
+mod replay;
 mod rollout;
 mod route;
 mod schedule;
@@ -15,10 +19,13 @@ mod split;
 mod sticky;
 mod tickets;
 
+pub use admit::{Admit, Load, ReplicaLoad, Slot};
 pub use limits::{Cause, Limits, Refusal, RetryAfter, Waiting};
 pub use outlier::{Outcome, OutlierPolicy};
 pub use parked::Waiter;
-pub use pool::{Admit, Load, Pool, ReplicaLoad, Slot};
+pub use pool::Pool;
+pub use profile::{Answer, Profile, SCORING_TIMEOUT, TimeoutSpan};
+pub use replay::{Body, Progress, Repeat, RetryBudget, may_replay};
 pub use rollout::{Change, Rollout, RolloutError, Tag, Version};
 pub use route::{Route, Target};
 pub use share::{InvalidShare, Share};

@@ -63,36 +63,38 @@ pub(crate) enum Standing {
 }
 
 impl Health {
-    /// Takes in how a request ended. `may_eject` is false for the last replica that is in.
+    /// Takes in how a request ended; tells until when the replica is ejected if it is from now on.
     pub(crate) fn record(
         &mut self,
         now: Duration,
         policy: &OutlierPolicy,
         outcome: Outcome,
         probe: bool,
-        may_eject: bool,
-    ) {
+        others_are_in: bool,
+    ) -> Option<Duration> {
         match (self.standing, outcome) {
             (Standing::In, Outcome::Success) => *self = Self::default(),
             (Standing::In, Outcome::Failure | Outcome::Unreachable) => {
                 self.failures = self.failures.saturating_add(1);
                 let enough = outcome == Outcome::Unreachable || self.failures >= policy.failures.get();
-                if enough && may_eject {
-                    self.eject(now, policy);
+                if enough && others_are_in {
+                    return Some(self.eject(now, policy));
                 }
             }
             (Standing::Probing, Outcome::Success) if probe => *self = Self::default(),
             (Standing::Probing, Outcome::Neutral) if probe => self.standing = Standing::Due,
-            (Standing::Probing, _) if probe => self.eject(now, policy),
+            (Standing::Probing, _) if probe => return Some(self.eject(now, policy)),
             // Requests from before the ejection tell nothing new.
             _ => {}
         }
+        None
     }
 
-    fn eject(&mut self, now: Duration, policy: &OutlierPolicy) {
+    fn eject(&mut self, now: Duration, policy: &OutlierPolicy) -> Duration {
         let time = policy.first.saturating_mul(1 << self.ejections.min(16)).min(policy.longest);
-        self.ejections = self.ejections.saturating_add(1);
-        self.failures = 0;
-        self.standing = Standing::Out(now.saturating_add(time));
+        let until = now.saturating_add(time);
+        *self =
+            Self { failures: 0, ejections: self.ejections.saturating_add(1), standing: Standing::Out(until) };
+        until
     }
 }

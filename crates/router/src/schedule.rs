@@ -8,14 +8,20 @@
 //! reach `1 - 1/(2k-2)` first. Then no credit ever leaves `±(1 - 1/(2k-2))`: 0.9 of a request with six versions.
 //! (Serving the largest credit is simpler and drifts past one: 3:5:29:9:1:29 reaches 1.026.)
 //!
-//! **When shares change**, credits carry over, and a rule that looks ahead was looking at another future. So whenever somebody's
-//! credit has reached a whole request, the largest credit is served instead. (Under one set of shares this changes nothing: two such
-//! credits at once would contradict Tijdeman, and a single one has the earliest deadline.) Why credits stay below two, whatever
-//! changes come, after any ticket, with six versions that all have shares:
-//! - Whoever is served has a positive credit (they sum to one request), so none falls to -1.
-//! - Let `s(j)` be the largest possible sum of `j` credits. As the rest are above -1 and all sum to 0: `s(5) < 1`, `s(4) < 2`, `s(3) < 3`.
-//! - One or two credits grow past 1 only while the largest is served and it is outside of them, hence at least as large as each:
+//! **When shares change**, credits carry over, and a rule that looks ahead was looking at another future. So whenever a
+//! credit has reached a whole request, the largest is served instead. (Under one set of shares this changes nothing: two such
+//! credits at once would contradict Tijdeman, and a single one has the earliest deadline.) Why credits stay between -1 and
+//! 11/6, whatever changes come, as long as up to six versions all keep some share:
+//! - Whoever is served has a positive credit, because before it is served credits sum to one request. So none falls to -1.
+//! - Let `s(j)` be the largest possible sum of `j` credits after a ticket. The rest are above -1 and all of them sum to 0,
+//!   so `s(3) < 3`.
+//! - One or two credits grow past 1 only while the largest is served and is not among them, hence at least as large as each:
 //!   `s(2) < 2/3 (s(3) + 1) < 8/3` and `s(1) < 1/2 (s(2) + 1) < 11/6`.
+//!
+//! A version whose share is zero is never served, whatever it is owed, and keeps its credit. Against somebody who chooses changes
+//! by watching the tickets no rule can then promise a bound of two (of two versions that alone have shares, equal at the right
+//! moment, one must be served: repeated over all pairs this drives all credits a request apart). Changes that do not aim at it
+//! stay well below two, which the tests show.
 
 use crate::share::WHOLE;
 
@@ -32,16 +38,16 @@ impl Schedule {
     /// `shares` sum to 10 000; `start` holds the credits brought along.
     pub(crate) fn new(shares: &[u16], start: &[i64]) -> Self {
         let period = usize::from(WHOLE / shares.iter().fold(WHOLE, |a, b| gcd(a, *b)));
+        let rule = Rule::new(shares);
         let mut credits = start.to_vec();
         let (mut cells, mut boundaries) = (Vec::with_capacity(period), Vec::new());
-        // After a period credits have moved by whole requests within fixed bounds, so they soon come back to a known state;
-        // started from zero, after the first.
+        // Over a period credits change by whole requests, within bounds, so that a known state soon comes back; from zero, at once.
         let again = loop {
             if let Some(known) = boundaries.iter().position(|seen| *seen == credits) {
                 break known * period;
             }
             boundaries.push(credits.clone());
-            cells.extend((0..period).map(|_| step(shares, &mut credits)));
+            cells.extend((0..period).map(|_| rule.serve(&mut credits)));
         };
         Self { shares: shares.into(), start: start.into(), cells: cells.into(), again }
     }
@@ -76,32 +82,51 @@ impl Schedule {
     }
 }
 
-/// Serves one ticket: updates the credits and names the version.
-fn step(shares: &[u16], credits: &mut [i64]) -> u8 {
-    for (credit, share) in credits.iter_mut().zip(shares) {
-        *credit += i64::from(*share);
-    }
-    let served = choose(shares, credits);
-    credits[served] -= ONE;
-    served as u8
+/// Who is served next.
+struct Rule {
+    /// Versions with a share, and what it adds to their credit.
+    active: Vec<(usize, i64)>,
+    /// `2k - 2`: Tijdeman's constants times this are integers.
+    scale: i64,
 }
 
-fn choose(shares: &[u16], credits: &[i64]) -> usize {
-    let active = || (0..shares.len()).filter(|at| shares[*at] > 0);
-    let largest = active()
-        .max_by_key(|at| (credits[*at], usize::MAX - at))
-        .expect("shares sum to 10 000: one is positive");
-    // Tijdeman's constants times 2k-2, to stay with integers.
-    let scale = (2 * active().count() as i64 - 2).max(1);
-    let eligible = |at: &usize| credits[*at] * scale >= ONE;
-    if credits[largest] >= ONE || !eligible(&largest) {
-        return largest;
+impl Rule {
+    fn new(shares: &[u16]) -> Self {
+        let active: Vec<_> =
+            (0..).zip(shares.iter().map(|share| i64::from(*share))).filter(|(_, share)| *share > 0).collect();
+        let scale = (2 * active.len() as i64 - 2).max(1);
+        Self { active, scale }
     }
-    let slack = |at: usize| (scale - 1) * ONE - scale * credits[at];
-    active()
-        .filter(eligible)
-        .min_by(|a, b| (slack(*a) * i64::from(shares[*b])).cmp(&(slack(*b) * i64::from(shares[*a]))))
-        .unwrap_or(largest)
+
+    fn serve(&self, credits: &mut [i64]) -> u8 {
+        for (at, share) in &self.active {
+            credits[*at] += share;
+        }
+        let served = self.choose(credits);
+        credits[served] -= ONE;
+        served as u8
+    }
+
+    fn choose(&self, credits: &[i64]) -> usize {
+        let (mut largest, mut soonest) = (self.active[0].0, None);
+        for (at, share) in self.active.iter().copied() {
+            if credits[at] > credits[largest] {
+                largest = at;
+            }
+            if credits[at] * self.scale < ONE {
+                continue;
+            }
+            // Tickets until the credit reaches the bound, as the fraction slack / share.
+            let slack = (self.scale - 1) * ONE - self.scale * credits[at];
+            if soonest.is_none_or(|(_, least, of)| slack * of < least * share) {
+                soonest = Some((at, slack, share));
+            }
+        }
+        match soonest {
+            Some((at, ..)) if credits[largest] < ONE => at,
+            _ => largest,
+        }
+    }
 }
 
 fn gcd(a: u16, b: u16) -> u16 {
