@@ -1,6 +1,7 @@
 //! YAML events → a tree of texts, under a budget. Nothing here knows what a conda document is.
 
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
@@ -86,7 +87,7 @@ struct Open {
 
 enum Items {
     List(Vec<Raw>),
-    Map { entries: Vec<(String, Raw)>, key: Option<(String, At)> },
+    Map { entries: BTreeMap<String, Raw>, key: Option<(String, At)> },
 }
 
 struct Anchored {
@@ -105,7 +106,7 @@ impl Reader {
             Event::Scalar(text, style, anchor, None) => self.scalar(text.into_owned(), style, anchor, at),
             Event::SequenceStart(anchor, None) => self.open(anchor, Items::List(Vec::new()), at),
             Event::MappingStart(anchor, None) => {
-                self.open(anchor, Items::Map { entries: Vec::new(), key: None }, at)
+                self.open(anchor, Items::Map { entries: BTreeMap::new(), key: None }, at)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(anchor) => self.alias(anchor, at),
@@ -146,10 +147,7 @@ impl Reader {
         let Some(Open { at, anchor, before, items }) = self.open.pop() else { return Ok(()) };
         let value = match items {
             Items::List(items) => Value::List(items),
-            Items::Map { mut entries, .. } => {
-                entries.sort_by(|(left, _), (right, _)| left.cmp(right));
-                Value::Map(entries)
-            }
+            Items::Map { entries, .. } => Value::Map(entries.into_iter().collect()),
         };
         let raw = Raw { at, value };
         let depth = if anchor == 0 { 0 } else { depth(&raw) };
@@ -191,12 +189,14 @@ impl Reader {
         match &mut open.items {
             Items::List(items) => items.push(raw),
             Items::Map { entries, key } => match (key.take(), raw.value) {
-                (Some((name, at)), value) => {
-                    if entries.iter().any(|(other, _)| *other == name) {
-                        return Err(at.error(CondaProblem::DuplicateKey(name)));
+                (Some((name, at)), value) => match entries.entry(name) {
+                    Entry::Occupied(known) => {
+                        return Err(at.error(CondaProblem::DuplicateKey(known.key().clone())));
                     }
-                    entries.push((name, Raw { at: raw.at, value }));
-                }
+                    Entry::Vacant(free) => {
+                        free.insert(Raw { at: raw.at, value });
+                    }
+                },
                 (None, Value::Text(name)) => *key = Some((name, raw.at)),
                 (None, _) => return Err(raw.at.error(CondaProblem::KeyNotText)),
             },
