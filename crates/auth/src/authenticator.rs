@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Bearer, BearerError, Denied, KeyId, KeySlot, UnixSeconds};
+use crate::{Bearer, BearerError, Claims, Denied, KeyId, KeySlot, UnixSeconds};
 
 /// Decides about one request. Pure, quick, and called before the body is read.
 ///
@@ -111,6 +111,22 @@ pub enum Principal {
         /// The key's name for logs.
         id: KeyId,
     },
+    /// The subject of a token.
+    Token(Arc<Claims>),
+}
+
+impl Principal {
+    /// Whether a token grants `scope`. Keys grant none.
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
+        matches!(self, Self::Token(claims) if claims.scopes().any(|granted| granted == scope))
+    }
+
+    /// The `sub` of a token.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        if let Self::Token(claims) = self { claims.subject() } else { None }
+    }
 }
 
 /// Lets everybody in: authentication switched off.

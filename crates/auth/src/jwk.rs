@@ -121,7 +121,7 @@ impl From<NotText> for Unusable {
 }
 
 /// SHA-256 over the key's canonical form (RFC 7638): the same key has the same thumbprint everywhere.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Thumbprint([u8; 32]);
 
 impl Thumbprint {
