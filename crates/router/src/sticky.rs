@@ -96,14 +96,13 @@ impl<K: Clone + Eq> Buckets<K> {
         let mut spare = shares.basis_points();
         let mut table: Vec<u8> = Vec::with_capacity(usize::from(WHOLE));
         for run in &self.runs {
-            let owner = shares.position(&run.version);
             // The first buckets of a version stay with it; what it has beyond its share is up for grabs.
-            let kept = owner.map_or(0, |at| {
-                let kept = run.count.min(spare[at]);
+            let owner = shares.position(&run.version);
+            let kept = owner.map_or(0, |at| run.count.min(spare[at]));
+            if let Some(at) = owner {
                 spare[at] -= kept;
-                kept
-            });
-            table.extend(std::iter::repeat_n(owner.map_or(FREE, |at| at as u8), usize::from(kept)));
+                table.extend(std::iter::repeat_n(at as u8, usize::from(kept)));
+            }
             table.extend(std::iter::repeat_n(FREE, usize::from(run.count - kept)));
         }
         let mut takers =

@@ -1,8 +1,9 @@
 //! The exact split: prefixes, windows, live changes, threads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 
-use portway_router::{MAX_VERSIONS, Share, Shares, Split};
+use portway_router::{MAX_VERSIONS, Share, Shares, Split, Tickets};
 use proptest::prelude::*;
 
 /// Basis points of one request.
@@ -36,7 +37,26 @@ impl Ledger {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// The worst that is known: all but a crumb to those that are owed most, ever fewer of them.
+    #[test]
+    fn r_rtr_4_below_eleven_sixths_against_an_adversary(attack in prop::collection::vec((1..=6_usize, 1..4_u64), 1..40)) {
+        let mut split = Split::new(Shares::new(0, (0..6).map(|version| (version, Share::new(1).unwrap()))).unwrap());
+        let mut ledger = Ledger::default();
+        for (favoured, tickets) in attack {
+            let mut versions: Vec<usize> = (0..6).collect();
+            versions.sort_by_key(|version| -ledger.0[*version]);
+            let share = |rank| Share::new(if rank < favoured { 9_994 / favoured as u16 } else { 1 }).unwrap();
+            let shares = versions.iter().enumerate().map(|(rank, version)| (*version, share(rank)));
+            split = split.next(0, Shares::new(versions[0], shares).unwrap());
+            for ticket in 0..tickets {
+                ledger.ticket(&split, *split.at(ticket));
+                prop_assert!(ledger.0.iter().all(|owed| -ONE < *owed && owed * 6 < 11 * ONE), "{:?}", ledger.0);
+            }
+            split = split.next(tickets, split.shares().clone());
+        }
+    }
 
     #[test]
     fn r_rtr_4_every_prefix_within_tijdemans_bound_and_every_window_within_two(shares in shares()) {
@@ -115,6 +135,63 @@ fn r_rtr_4_small_shares_survive_constant_change() {
     assert!((49..=52).contains(&served), "{served} of 5000 at about 1 %");
 }
 
+#[test]
+fn r_rtr_4_any_number_of_threads_and_live_changes() {
+    struct Snapshot {
+        split: Split<usize>,
+        tickets: Tickets,
+    }
+    let live =
+        RwLock::new(Arc::new(Snapshot { split: Split::new(Shares::all_to(0)), tickets: Tickets::new() }));
+    let counts = [(); 3].map(|()| AtomicU64::new(0));
+    let mut ledger = Ledger::default();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..5_000 {
+                    let (now, ticket) = loop {
+                        let now = live.read().unwrap().clone();
+                        if let Some(ticket) = now.tickets.take() {
+                            break (now, ticket);
+                        }
+                        std::thread::yield_now();
+                    };
+                    counts[*now.split.at(ticket)].fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        // The ledger follows the tickets that were used, in their order, whichever thread took them.
+        let mut close = |old: &Snapshot| {
+            let used = old.tickets.close();
+            for ticket in 0..used {
+                ledger.ticket(&old.split, *old.split.at(ticket));
+                assert!(ledger.worst() < 2 * ONE);
+            }
+            used
+        };
+        for percent in (1..50).cycle().take(150) {
+            let shares = [(1, Share::percent(percent).unwrap()), (2, Share::percent(50 - percent).unwrap())];
+            let old = live.read().unwrap().clone();
+            let split = old.split.next(close(&old), Shares::new(0, shares).unwrap());
+            *live.write().unwrap() = Arc::new(Snapshot { split, tickets: Tickets::new() });
+            std::thread::yield_now();
+        }
+    });
+    let last = live.into_inner().unwrap();
+    let used = last.tickets.close();
+    (0..used).for_each(|ticket| ledger.ticket(&last.split, *last.split.at(ticket)));
+    assert!(ledger.worst() < 2 * ONE);
+    assert_eq!(counts.into_iter().map(AtomicU64::into_inner).sum::<u64>(), 20_000);
+}
+
+#[test]
+fn a_closed_counter_gives_no_ticket_and_remembers_what_it_gave() {
+    let tickets = Tickets::new();
+    assert_eq!([tickets.take(), tickets.take()], [Some(0), Some(1)]);
+    assert_eq!(tickets.close(), 2);
+    assert_eq!(tickets.take(), None);
+    assert_eq!(tickets.close(), 2);
+}
 #[test]
 fn r_rtr_4_any_number_of_threads() {
     let split = Split::new(
