@@ -10,7 +10,8 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyP
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::jwk::Thumbprint;
+use crate::jwk::{PublicJwk, Thumbprint};
+use crate::key_set::PublicSet;
 use crate::{Algorithm, Entropy, KeySet, NoEntropy, Secret, UnixSeconds};
 
 /// A private key that tokens are signed with: Ed25519 or P-256, read from PKCS#8.
@@ -109,15 +110,18 @@ impl SigningKey {
     }
 
     fn jwk(&self) -> PublicJwk {
-        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let (kty, crv, x, y) = match &self.pair {
-            Pair::Ed25519(pair) => ("OKP", "Ed25519", encode(pair.public_key().as_ref()), None),
+        let base =
+            PublicJwk { kid: Some(self.id()), alg: Some(self.algorithm().name()), ..PublicJwk::default() };
+        let encode = |bytes: &[u8]| Some(URL_SAFE_NO_PAD.encode(bytes));
+        match &self.pair {
+            Pair::Ed25519(pair) => {
+                PublicJwk { kty: "OKP", crv: Some("Ed25519"), x: encode(pair.public_key().as_ref()), ..base }
+            }
             Pair::P256(pair) => {
                 let (x, y) = coordinates(pair);
-                ("EC", "P-256", encode(x), Some(encode(y)))
+                PublicJwk { kty: "EC", crv: Some("P-256"), x: encode(x), y: encode(y), ..base }
             }
-        };
-        PublicJwk { kty, crv, x, y, kid: self.id(), alg: self.algorithm().name(), r#use: "sig" }
+        }
     }
 }
 
@@ -332,23 +336,6 @@ struct JwtClaims<'a> {
     jti: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
-}
-
-#[derive(Serialize)]
-struct PublicSet {
-    keys: Vec<PublicJwk>,
-}
-
-#[derive(Serialize)]
-struct PublicJwk {
-    kty: &'static str,
-    crv: &'static str,
-    x: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    y: Option<String>,
-    kid: String,
-    alg: &'static str,
-    r#use: &'static str,
 }
 
 fn part(value: &impl Serialize) -> String {

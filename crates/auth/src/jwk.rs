@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use ring::signature::{self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey};
 use ring::{hmac, signature::VerificationAlgorithm};
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::json::{NotText, Object};
@@ -65,6 +66,30 @@ impl Jwk {
         matches!(self.material, Material::Secret(_))
     }
 
+    /// The key as it may be shown to anybody; `None` for a secret.
+    pub(crate) fn public(&self) -> Option<PublicJwk> {
+        let base = PublicJwk {
+            kid: self.kid.as_deref().map(Into::into),
+            alg: self.algorithm.map(Algorithm::name),
+            ..PublicJwk::default()
+        };
+        let point = |crv, bytes: &[u8]| {
+            let (x, y) = bytes[1..].split_at(bytes.len() / 2);
+            PublicJwk { kty: "EC", crv: Some(crv), x: Some(encode(x)), y: Some(encode(y)), ..base.clone() }
+        };
+        match &self.material {
+            Material::Rsa { n, e } => {
+                Some(PublicJwk { kty: "RSA", n: Some(encode(n)), e: Some(encode(e)), ..base })
+            }
+            Material::P256(bytes) => Some(point("P-256", bytes)),
+            Material::P384(bytes) => Some(point("P-384", bytes)),
+            Material::Ed25519(x) => {
+                Some(PublicJwk { kty: "OKP", crv: Some("Ed25519"), x: Some(encode(x)), ..base })
+            }
+            Material::Secret(_) => None,
+        }
+    }
+
     /// Checks a signature; `false` as well if the key does not fit.
     pub(crate) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         if !self.fits(algorithm) {
@@ -108,6 +133,36 @@ impl Material {
             Self::Secret(_) => matches!(algorithm, Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512),
         }
     }
+}
+
+/// A public key as JSON.
+#[derive(Clone, Default, Serialize)]
+pub(crate) struct PublicJwk {
+    pub(crate) kty: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) crv: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) x: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) y: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) n: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) e: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) alg: Option<&'static str>,
+    #[serde(rename = "use")]
+    pub(crate) purpose: Signing,
+}
+
+/// The only purpose that keys have here.
+#[derive(Clone, Default, Serialize)]
+pub(crate) enum Signing {
+    #[default]
+    #[serde(rename = "sig")]
+    Signatures,
 }
 
 /// Why a key is left out. No detail: whoever publishes a set finds it by trying, and a set is not refused for it.

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::Algorithm;
 use crate::json::{Object, Value};
-use crate::jwk::{Jwk, Thumbprint};
+use crate::jwk::{Jwk, PublicJwk, Thumbprint};
 
 /// The keys of one issuer (a JWK set, RFC 7517), strict about each key and lenient about the set.
 ///
 /// Keys of unknown type or for another use, malformed and weak ones (RSA outside 2048–8192 bits, exponent 1, the ROCA
-/// fingerprint) are left out, and the rest of the set stands. A set that mixes secret and public keys is refused as a
-/// whole: it invites confusion of the two.
+/// fingerprint) are left out, and the rest of the set stands. So are secret keys among public ones: the two must never be
+/// confused, and a published secret is none.
 ///
 /// # Examples
 /// ```
@@ -58,13 +60,18 @@ impl KeySet {
     }
 
     fn from_keys(keys: impl IntoIterator<Item = Jwk>) -> Result<Self, KeySetError> {
-        let keys: Arc<[Jwk]> = keys.into_iter().collect();
-        let secret = keys.iter().filter(|key| key.is_secret()).count();
-        match keys.len() {
-            0 => Err(KeySetError::Empty),
-            all if secret != 0 && secret != all => Err(KeySetError::Mixed),
-            _ => Ok(Self { keys }),
+        let mut keys: Vec<Jwk> = keys.into_iter().collect();
+        if keys.iter().any(|key| !key.is_secret()) {
+            keys.retain(|key| !key.is_secret());
         }
+        if keys.is_empty() { Err(KeySetError::Empty) } else { Ok(Self { keys: keys.into() }) }
+    }
+
+    /// The set as JSON, public keys only: what a verifier needs to go on with after a restart.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let keys: Vec<_> = self.keys.iter().filter_map(Jwk::public).collect();
+        serde_json::to_string(&PublicSet { keys }).expect("text always serialises")
     }
 
     /// How many usable keys there are; at least one.
@@ -134,9 +141,6 @@ pub enum KeySetError {
     /// No key that can be used for checking signatures.
     #[error("key set has no usable key")]
     Empty,
-    /// Secret and public keys in one set.
-    #[error("key set mixes secret and public keys")]
-    Mixed,
 }
 
 /// The longest key set that is read.
@@ -144,3 +148,8 @@ pub const MAX_KEY_SET_BYTES: usize = 1024 * 1024;
 
 /// The most keys that a set may have.
 pub const MAX_KEYS: usize = 100;
+
+#[derive(Serialize)]
+pub(crate) struct PublicSet {
+    pub(crate) keys: Vec<PublicJwk>,
+}

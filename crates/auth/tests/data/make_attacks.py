@@ -219,7 +219,12 @@ case("key/x25519", GOOD, "key_set", **with_key({**ed_jwk(ed, kid="ed"), "crv": "
 case("key/padded", GOOD, "key_set", **with_key({**ed_jwk(ed, kid="ed"), "x": b64(raw(ed)) + "="}))
 case("key/empty set", GOOD, "key_set", jwks={"keys": []})
 case("key/no set", GOOD, "key_set", jwks={"keys": {}})
-case("key/mixed with a secret", GOOD, "key_set", jwks={"keys": [*JWKS["keys"], {"kty": "oct", "k": b64(b"x" * 32)}]})
+MIXED = {"keys": [*JWKS["keys"], {"kty": "oct", "k": b64(b"x" * 32), "kid": "oct"}]}
+case("good/a secret among public keys is left out", GOOD, "ok", jwks=MIXED)
+case("key/secret among public keys", token({"alg": "HS256", "kid": "oct"}, sign=hs256(b"x" * 32)), "unknown_key_id", jwks=MIXED,
+     policy=EVERYTHING)
+case("key/short secret", token({"alg": "HS256"}, sign=hs256(b"x" * 31)), "signature", policy=EVERYTHING,
+     jwks={"keys": [{"kty": "oct", "k": b64(b"x" * 31)}]})
 case("key/kid twice", GOOD, "ambiguous_key", jwks={"keys": [ed_jwk(ed, kid="ed"), ed_jwk(ed_other, kid="ed")]})
 case("key/no kid, two fit", token({"alg": "EdDSA"}), "ambiguous_key", jwks={"keys": [ed_jwk(ed, kid="a"), ed_jwk(ed_other, kid="b")]})
 case("key/rsa 1024", token({"alg": "RS256", "kid": "s"}, sign=lambda m: rs256(m, rsa_small)), "key_set", **with_key(rsa_jwk(rsa_small, kid="s")))
