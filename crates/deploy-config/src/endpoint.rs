@@ -15,6 +15,9 @@ mod check;
 mod read;
 mod write;
 
+pub(crate) use check::{above_whole, duplicate, named_like_endpoint, too_many, unknown};
+pub(crate) use read::min_above_max as named_replicas_fault;
+
 /// Most versions of one endpoint.
 pub const MAX_VERSIONS: usize = 6;
 /// Sticky buckets of an endpoint.

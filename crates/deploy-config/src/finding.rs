@@ -196,8 +196,8 @@ impl Report {
         self.findings.push(finding);
     }
 
-    pub(crate) fn append(&mut self, mut other: Self) {
-        self.findings.append(&mut other.findings);
+    pub(crate) fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        self.findings.extend(findings);
     }
 
     /// Turns byte positions into lines and columns of `text`, and the findings into the order of the document.
@@ -216,6 +216,12 @@ impl Report {
             finding.place = Some(Place { line, column: u32::try_from(column + 1).unwrap_or(u32::MAX) });
         }
         self
+    }
+}
+
+impl From<Finding> for Report {
+    fn from(finding: Finding) -> Self {
+        Self { findings: vec![finding] }
     }
 }
 
@@ -303,10 +309,6 @@ impl<T> Checked<T> {
     /// The value and the report apart.
     pub fn into_parts(self) -> (Option<T>, Report) {
         (self.value, self.report)
-    }
-
-    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Checked<U> {
-        Checked { value: self.value.map(f), report: self.report }
     }
 
     pub(crate) fn located(self, text: &str) -> Self {
