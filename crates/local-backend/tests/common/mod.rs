@@ -1,0 +1,117 @@
+//! What the tests with real processes share.
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use portway_backend::{
+    Artifacts as _, Environment, Fleet as _, Program, Project, Status, Waited, Workload, WorkloadId, wait_for,
+};
+use portway_local_backend::{LocalBackend, Options};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+/// Far above what anything here takes; a test that needs it has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A script that answers everything with its process number.
+pub(crate) const SERVER: &str = "
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = str(os.getpid()).encode()
+        self.send_response(200)
+        self.send_header('content-length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    do_POST = do_GET
+    def log_message(self, *args): pass
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 64
+Server(('127.0.0.1', int(os.environ['PORT'])), Handler).serve_forever()
+";
+
+/// The interpreter itself: a version manager's script in front of it would start it a second later.
+pub(crate) fn python() -> PathBuf {
+    let output = std::process::Command::new("python3")
+        .args(["-c", "import sys; print(sys.executable)"])
+        .output()
+        .expect("the tests need python3 on the PATH");
+    String::from_utf8(output.stdout).unwrap().trim().into()
+}
+
+pub(crate) fn id(endpoint: &str, version: &str) -> WorkloadId {
+    WorkloadId::new(endpoint.parse().unwrap(), version.parse().unwrap())
+}
+
+/// A state folder and the backend that has it.
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
+    pub(crate) backend: LocalBackend,
+}
+
+impl Place {
+    pub(crate) async fn new() -> Self {
+        Self::with(Options::new().drain_notice(Duration::from_millis(1))).await
+    }
+
+    pub(crate) async fn with(options: Options) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let backend = options.open(folder.path()).await.unwrap();
+        Self { folder, backend }
+    }
+
+    /// Stores a project of these files and describes a workload that runs the first one.
+    pub(crate) async fn workload(&self, id: WorkloadId, files: &[(&str, &str)]) -> Workload {
+        let mut program = Program::script(files[0].0);
+        program.project = Some(store(&self.backend, &id, files).await);
+        Workload::new(id, program, Environment::Interpreter { python: python() })
+    }
+
+    pub(crate) async fn watch(&self, id: &WorkloadId) -> watch::Receiver<Arc<Status>> {
+        self.backend.watch(id).await.unwrap()
+    }
+}
+
+pub(crate) async fn store(backend: &LocalBackend, id: &WorkloadId, files: &[(&str, &str)]) -> Project {
+    let artifact = format!("projects/{id}.tar").parse().unwrap();
+    let packed = Bytes::from(pack(files));
+    let info = backend.put(&artifact, stream::iter([Ok(packed)]).boxed(), None).await.unwrap();
+    Project { artifact, digest: info.digest }
+}
+
+pub(crate) fn pack(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, path, text.as_bytes()).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+/// Waits for a status; panics with the last one seen.
+#[track_caller]
+pub(crate) fn until(
+    status: &mut watch::Receiver<Arc<Status>>,
+    what: &str,
+    condition: impl FnMut(&Status) -> bool,
+) -> impl Future<Output = Arc<Status>> {
+    async move {
+        match wait_for(status, PATIENCE, condition).await {
+            Waited::Reached(status) => status,
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+}
+
+/// The only entry of a folder.
+pub(crate) fn only_entry(folder: &Path) -> PathBuf {
+    let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    entries.remove(0)
+}
