@@ -16,9 +16,9 @@ use crate::window::Peaks;
 /// no data.
 ///
 /// ```
-/// use portway_autoscale::{Autoscaler, FleetState, Policy, Sample, Scaler, Traffic};
+/// use portway_autoscale::{Autoscaler, FleetState, Policy, Preset, Sample, Scaler, Traffic};
 /// use std::time::Duration;
-/// let mut scaler = Autoscaler::new(Policy::default(), Duration::ZERO, 1);
+/// let mut scaler = Autoscaler::new(Policy::preset(Preset::Documented), Duration::ZERO, 1);
 /// let traffic = Traffic { arrivals: 20, completions: 20, service_seconds: 20.0, ..Traffic::default() };
 /// let sample = Sample { traffic, fleet: FleetState::settled(1) };
 /// assert_eq!(scaler.want(Duration::from_secs(1), &sample), Some(29));
@@ -40,6 +40,7 @@ pub(crate) struct State {
     hold: Duration,
     cut: Option<Duration>,
     regretted: Duration,
+    raised: Duration,
 }
 
 impl Autoscaler {
@@ -50,10 +51,11 @@ impl Autoscaler {
             last: now,
             faults: 0,
             estimator: Estimator::new(now),
-            kept: Peaks::new(policy.longest_hold.max(policy.hold), now, replicas),
+            kept: Peaks::new(policy.longest(), now, replicas),
             hold: policy.hold,
             cut: None,
             regretted: now,
+            raised: now,
         };
         Self { policy, state }
     }
@@ -67,7 +69,7 @@ impl Autoscaler {
         let mut fresh = Self::new(policy, now, replicas);
         let state = &saved.state;
         if saved.version == STATE_VERSION && state.is_sound() && state.last <= now {
-            let longest = fresh.policy.longest_hold.max(fresh.policy.hold);
+            let longest = fresh.policy.longest();
             let hold = state.hold.clamp(fresh.policy.hold, longest);
             fresh.state = State { kept: state.kept.resized(longest, now, replicas), hold, ..state.clone() };
         }
@@ -110,28 +112,50 @@ impl Autoscaler {
     }
 
     fn answer(&mut self, now: Duration, sample: &Sample) -> u32 {
-        let current = sample.fleet.desired;
+        let (current, doubt) = (sample.fleet.desired, self.policy.doubt);
         let startup = sample.fleet.startup.unwrap_or(self.policy.startup);
-        let load = self.state.estimator.load(&self.policy, startup, sample);
-        self.state.kept.push(now, self.size(load, self.policy.doubt));
-        let wanted = self.size(load, 0.0);
-        if wanted > current && self.size(load, -self.policy.doubt) > current {
+        let underway = startup.saturating_sub(now.saturating_sub(self.state.raised));
+        let load = self.state.estimator.load(&self.policy, startup, underway, sample);
+        // A request that is there needs a replica, however rare its like.
+        let least = u32::from(sample.traffic.waiting > 0 || sample.traffic.in_flight > 0.0);
+        self.state.kept.push(now, self.size(load, doubt).max(least));
+        let next = self.expect(startup);
+        let size =
+            |deviations| self.size(load, deviations).max(next.map_or(0, |next| self.size(next, deviations)));
+        let (wanted, sure) = (size(0.0).max(least), size(-doubt).max(least));
+        if wanted > current && sure > current {
             self.learn_from_raise(now, current, wanted);
+            self.state.raised = now;
             return wanted;
         }
         self.relax(now);
         let kept = self.state.kept.over(now, self.state.hold).unwrap_or(current);
+        if kept >= current {
+            return current;
+        }
+        // What the rhythm needs again within a hold is not worth stopping.
+        let again =
+            self.expect(startup.saturating_add(self.policy.hold)).map_or(0, |next| self.size(next, doubt));
+        let kept = kept.max(again).min(current);
         if kept < current {
             self.state.cut = Some(now);
         }
-        kept.min(current)
+        kept
     }
 
-    /// A raise soon after a cut says that the cut was too early: hold twice as long.
+    /// The load that the rhythm brings from now until `ahead`, where the policy listens and there is one.
+    fn expect(&self, ahead: Duration) -> Option<Load> {
+        self.policy.rhythm.then(|| self.state.estimator.expect(ahead)).flatten()
+    }
+
+    /// A raise soon after a cut says that the cut was too early: next time hold longer than the gap was.
     fn learn_from_raise(&mut self, now: Duration, current: u32, wanted: u32) {
-        let recent = self.state.cut.is_some_and(|cut| now.saturating_sub(cut) < self.state.hold * 2);
-        if recent && f64::from(wanted) >= f64::from(current) * (1.0 + self.policy.regret) {
-            self.state.hold = (self.state.hold * 2).min(self.policy.longest_hold.max(self.policy.hold));
+        let (longest, hold) = (self.policy.longest(), self.state.hold);
+        let gap = self.state.cut.map(|cut| now.saturating_sub(cut).saturating_add(hold));
+        let Some(gap) = gap.filter(|gap| *gap <= longest) else { return };
+        if f64::from(wanted) >= f64::from(current) * (1.0 + self.policy.regret) {
+            let stretched = gap.as_secs_f64() * self.policy.stretch;
+            self.state.hold = Duration::try_from_secs_f64(stretched).unwrap_or(longest).clamp(hold, longest);
             self.state.regretted = now;
             self.state.cut = None;
         }
@@ -156,7 +180,7 @@ impl Scaler for Autoscaler {
         }
         let elapsed = now - self.state.last;
         self.state.last = now;
-        self.state.estimator.observe(now, elapsed, sample, self.policy.service_decay);
+        self.state.estimator.observe(now, elapsed, sample, self.policy.service_memory);
         Some(self.answer(now, sample))
     }
 }

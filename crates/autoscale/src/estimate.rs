@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::Policy;
+use crate::rhythm::Rhythm;
 use crate::sample::Sample;
 use crate::window::Seconds;
 
@@ -23,18 +24,20 @@ pub(crate) struct Estimator {
     in_flight: Seconds,
     served_seconds: f64,
     served: f64,
+    rhythm: Rhythm,
 }
 
 impl Estimator {
     pub(crate) fn new(now: Duration) -> Self {
         let (arrivals, in_flight) =
             (Seconds::new(ARRIVAL_SECONDS, now), Seconds::new(IN_FLIGHT_SECONDS, now));
-        Self { arrivals, in_flight, served_seconds: 0.0, served: 0.0 }
+        Self { arrivals, in_flight, served_seconds: 0.0, served: 0.0, rhythm: Rhythm::new(now) }
     }
 
     pub(crate) fn is_sound(&self) -> bool {
         self.arrivals.is_sound(ARRIVAL_SECONDS)
             && self.in_flight.is_sound(IN_FLIGHT_SECONDS)
+            && self.rhythm.is_sound()
             && [self.served_seconds, self.served].iter().all(|sum| sum.is_finite() && *sum >= 0.0)
     }
 
@@ -42,6 +45,7 @@ impl Estimator {
     pub(crate) fn observe(&mut self, now: Duration, elapsed: Duration, sample: &Sample, decay: f64) {
         let traffic = &sample.traffic;
         self.arrivals.push(now, traffic.arrivals.min(MOST_COUNTED) as f64);
+        self.rhythm.push(now, elapsed, traffic.arrivals.min(MOST_COUNTED) as f64);
         self.in_flight.push(now, traffic.in_flight.min(MOST_COUNTED as f64) * elapsed.as_secs_f64());
         if self.served > LEAST_SERVED {
             let kept = decay.clamp(0.0, 1.0).powf(elapsed.as_secs_f64());
@@ -55,8 +59,14 @@ impl Estimator {
         }
     }
 
-    /// The load as of the last observation.
-    pub(crate) fn load(&self, policy: &Policy, startup: Duration, sample: &Sample) -> Load {
+    /// The load as of the last observation. Replicas ordered now are ready after `startup`, those on the way after `underway`.
+    pub(crate) fn load(
+        &self,
+        policy: &Policy,
+        startup: Duration,
+        underway: Duration,
+        sample: &Sample,
+    ) -> Load {
         let traffic = &sample.traffic;
         if self.served <= 0.0 {
             // Nothing has finished yet: what is inside and what waits is all that is known.
@@ -65,9 +75,21 @@ impl Estimator {
         }
         let service = self.served_seconds / self.served;
         let (rate, deviation) = self.rate(policy, startup);
-        let busy = self.in_flight_for_sure(service);
-        let backlog = self.backlog(policy, startup, traffic.waiting as f64 * service);
-        Load { mean: (rate * service).max(busy) + backlog, deviation: deviation * service, service }
+        let mean = (rate * service).max(self.in_flight_for_sure(service));
+        let slots = f64::from(sample.fleet.ready) * f64::from(policy.max_concurrent.get());
+        let ahead = if sample.fleet.starting > 0 { underway } else { startup };
+        let work = traffic.waiting as f64 * service + (mean - slots) * ahead.as_secs_f64();
+        let most = mean * policy.max_wait.as_secs_f64();
+        let backlog =
+            policy.clearing.map_or(0.0, |clearing| work.clamp(0.0, most) / clearing.as_secs_f64().max(1.0));
+        Load { mean: mean + backlog, deviation: deviation * service, service }
+    }
+
+    /// The load that a repeating rhythm brings between now and `ahead` from now.
+    pub(crate) fn expect(&self, ahead: Duration) -> Option<Load> {
+        let service = if self.served > 0.0 { self.served_seconds / self.served } else { return None };
+        let rate = self.rhythm.expect(ahead)?;
+        Some(Load { mean: rate * service, deviation: (rate / 10.0).sqrt() * service, service })
     }
 
     /// Requests per second and the deviation of that: the base window, or a shorter one that stands clearly above it.
@@ -75,14 +97,18 @@ impl Estimator {
         let per_second = |width: u64| {
             let (count, seen) = self.arrivals.sum(width);
             let seen = seen.max(SHORTEST_SEEN);
-            (count / seen, (count + 1.0).sqrt() / seen)
+            // Silence is certain: a service may sleep.
+            (count / seen, if count > 0.0 { (count + 1.0).sqrt() / seen } else { 0.0 })
         };
-        let mut best = per_second(policy.base_window.as_secs().clamp(1, ARRIVAL_SECONDS as u64 - 1));
+        let (base, deviation) = per_second(policy.base_window.as_secs().clamp(1, ARRIVAL_SECONDS as u64 - 1));
+        let mut best = (base, deviation);
         for width in SHORT_WINDOWS {
             let (rate, deviation) = per_second(width);
-            let low = rate - policy.noise.max(0.0) * deviation;
-            if low > best.0 {
-                best = (low, deviation);
+            let less = |deviations: f64| rate - deviations.max(0.0) * deviation;
+            let surges = less(policy.surge) > base;
+            let counts = if surges { less(policy.caution.min(policy.noise)) } else { less(policy.noise) };
+            if counts > best.0 {
+                best = (counts, deviation);
             }
         }
         (best.0.max(self.trend(policy, startup)), best.1)
@@ -109,12 +135,6 @@ impl Estimator {
         let mean = sum / seen.max(SHORTEST_SEEN);
         let correlated = (2.0 * service / 5.0).min(1.0);
         mean - 2.0 * (mean * correlated).sqrt()
-    }
-
-    /// Extra load for a queue that will outlive the start-up time, spread over the time left before it is refused.
-    fn backlog(&self, policy: &Policy, startup: Duration, work: f64) -> f64 {
-        let left = policy.max_wait.saturating_sub(startup).as_secs_f64();
-        if left > 0.0 { work / left.max(1.0) } else { 0.0 }
     }
 }
 

@@ -12,12 +12,12 @@ use crate::Target;
 pub enum Preset {
     /// The sizing formula alone, on measured rate × time: up within a second, down after a minute.
     Documented,
-    /// The same with a floor by Erlang C, so that small services do not queue.
+    /// The same with a floor by Erlang C so that small services do not queue, room for the backlog, and an ear for rhythms.
     #[default]
     Default,
-    /// The default with a hold that learns from cuts that were regretted.
+    /// The default with a hold that learns from cuts that were regretted: more cost, fewer moves.
     Adaptive,
-    /// Sized by the waiting time that is promised, not by utilisation.
+    /// Sized by the waiting time that is promised instead of by utilisation, with the learning hold.
     Slo,
 }
 
@@ -76,7 +76,7 @@ pub enum Sizing {
 
 /// Every constant of a scaling decision. Start from a preset and change what the service needs.
 ///
-/// Out-of-range numbers do no harm: a scaler treats a NaN or a negative number as 0.
+/// Out-of-range numbers do no harm: a NaN or a negative number counts as 0.
 ///
 /// ```
 /// use portway_autoscale::{Policy, Preset};
@@ -104,31 +104,68 @@ pub struct Policy {
     pub startup: Duration,
     /// How long an answer is kept before a lower one counts; 60 s, "removing takes about a minute".
     pub hold: Duration,
-    /// The longest that a learning hold becomes; equal to `hold` where it does not learn.
+    /// The longest that a learning hold becomes; no more than `hold` where it does not learn, 600 s where it does: beyond ten minutes
+    /// a cut is cheaper than the wait.
     pub longest_hold: Duration,
-    /// Window of the rate that everything else is measured against; 30 s.
+    /// A raise by this share soon after a cut makes a learning hold longer; 0.25, so that one replica of many does not count.
+    pub regret: f64,
+    /// A regretted cut would not have been made with a hold of the gap that it met; the new hold is this many times that; 1.25.
+    pub stretch: f64,
+    /// Window of the rate that everything else is measured against; 30 s: half of the documented minute, long enough for Poisson noise.
     pub base_window: Duration,
-    /// Standard deviations that a short window must stand above the base to count; 2.
+    /// Standard deviations that a shorter window's rate is lowered by before it may overrule the base; 2, deaf to noise.
     pub noise: f64,
-    /// Standard deviations of doubt about the load: up only when sure, down only when sure; 1.
+    /// Standard deviations above the base that make a surge, which counts with its likely rate; 3, once an hour by chance.
+    pub surge: f64,
+    /// Standard deviations that a surge's likely rate lies below the measured one; 0.5.
+    pub caution: f64,
+    /// Standard deviations of doubt about the load: up only when sure, down only when sure; 1, which halves the number of moves.
     pub doubt: f64,
     /// Standard deviations added to the load before sizing; 0, and 1 where the Erlang floor stands alone.
     pub margin: f64,
-    /// Forgetting of service times, per second; 0.985 (a half-life of 46 s).
-    pub service_decay: f64,
-    /// Seconds past the start-up time that a rising trend is extended; 3.5.
+    /// What is kept of past service times per second; 0.985, a half-life of 46 s.
+    pub service_memory: f64,
+    /// How far past the start-up time a rising trend is extended; 3.5 s, the age of what the trend is read from.
     pub lead: Duration,
     /// How many times the last five seconds' rate a trend may reach; 2.
     pub most_lead: f64,
-    /// A raise of this share soon after a cut makes the hold longer, where it learns; 0.25.
-    pub regret: f64,
+    /// Time within which the backlog that start-up leaves is to be served; 20 s. `None` lets it drain by itself.
+    pub clearing: Option<Duration>,
+    /// Whether repeating traffic is learned and met one start-up time ahead.
+    pub rhythm: bool,
 }
 
 impl Policy {
     /// The constants of a preset.
     #[must_use]
     pub fn preset(preset: Preset) -> Self {
-        let base = Self {
+        match preset {
+            Preset::Documented => {
+                Self { sizing: Sizing::Target, clearing: None, rhythm: false, ..Self::default() }
+            }
+            Preset::Default => Self::default(),
+            Preset::Adaptive => Self { longest_hold: LONGEST_LEARNED_HOLD, ..Self::default() },
+            Preset::Slo => Self {
+                sizing: Sizing::Floor,
+                margin: 1.0,
+                longest_hold: LONGEST_LEARNED_HOLD,
+                ..Self::default()
+            },
+        }
+    }
+
+    /// The longest stretch of time that an answer can be kept.
+    pub(crate) fn longest(&self) -> Duration {
+        self.longest_hold.max(self.hold)
+    }
+}
+
+/// The longest hold that [`Preset::Adaptive`] and [`Preset::Slo`] learn.
+const LONGEST_LEARNED_HOLD: Duration = Duration::from_secs(600);
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
             target: Target::DEFAULT,
             max_concurrent: NonZeroU32::MIN,
             max_wait: Duration::from_millis(500),
@@ -138,29 +175,20 @@ impl Policy {
             startup: Duration::from_secs(10),
             hold: Duration::from_secs(60),
             longest_hold: Duration::from_secs(60),
+            regret: 0.25,
+            stretch: 1.25,
             base_window: Duration::from_secs(30),
             noise: 2.0,
+            surge: 3.0,
+            caution: 0.5,
             doubt: 1.0,
             margin: 0.0,
-            service_decay: 0.985,
+            service_memory: 0.985,
             lead: Duration::from_millis(3_500),
             most_lead: 2.0,
-            regret: 0.25,
-        };
-        match preset {
-            Preset::Documented => Self { sizing: Sizing::Target, ..base },
-            Preset::Default => base,
-            Preset::Adaptive => Self { longest_hold: Duration::from_secs(300), ..base },
-            Preset::Slo => {
-                Self { sizing: Sizing::Floor, margin: 1.0, longest_hold: Duration::from_secs(300), ..base }
-            }
+            clearing: Some(Duration::from_secs(20)),
+            rhythm: true,
         }
-    }
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self::preset(Preset::Default)
     }
 }
 
