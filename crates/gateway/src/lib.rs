@@ -1,1 +1,35 @@
-//! Portway gateway.
+#![doc = include_str!("../README.md")]
+
+mod admin;
+mod answer;
+mod chance;
+mod choice;
+mod clock;
+mod control;
+mod forward;
+pub mod forwarded;
+mod gateway;
+pub mod headers;
+mod inner;
+mod lane;
+mod limits;
+mod metrics;
+mod record;
+mod refusal;
+mod scaling;
+mod serve;
+mod service;
+mod snapshot;
+mod stats;
+mod tunnel;
+mod upload;
+mod upstream;
+
+pub use admin::Admin;
+pub use answer::{AnswerBody, AnswerError};
+pub use gateway::{Control, Gateway, GatewayBuilder, GatewayOptions};
+pub use refusal::{DEPLOYMENT, REQUEST_ID};
+pub use serve::{serve, serve_admin, serve_connection};
+pub use service::Peer;
+pub use snapshot::{EndpointSnapshot, GatewaySnapshot, VersionSnapshot};
+pub use upstream::{Connector, Protocol, Tcp, Transport};

@@ -1,0 +1,263 @@
+//! One request: route, authenticate, split, admit, forward, answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use hyper::upgrade::OnUpgrade;
+use portway_auth::{Attempt, Authenticator as _, Bearer, Denied, Verifier};
+use portway_deploy_config::Profile;
+use portway_router::{Repeat, Route, Target};
+
+use crate::answer::AnswerBody;
+use crate::chance::is_guid;
+use crate::choice::{Choice, Chosen, Endpoint, Live};
+use crate::forward::{self, Outbound, Reply};
+use crate::forwarded::{self, Arrival};
+use crate::headers;
+use crate::inner::Inner;
+use crate::lane::{NotAdmitted, Permit, Seat};
+use crate::limits::table;
+use crate::record::Record;
+use crate::refusal::{DEPLOYMENT, REQUEST_ID, Refusal};
+use crate::upload::{Source, Upload};
+
+/// The other end of a connection.
+///
+/// Whoever embeds the gateway in a server of their own puts it into the extensions of each request; without it, a
+/// request has no client address.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Peer {
+    /// Its address; `None` for a pipe.
+    pub address: Option<SocketAddr>,
+    /// Whether the connection is encrypted.
+    pub secure: bool,
+}
+
+impl Peer {
+    /// A client that connected over plain TCP.
+    #[must_use]
+    pub const fn tcp(address: SocketAddr) -> Self {
+        Self { address: Some(address), secure: false }
+    }
+}
+
+/// Answers a request, whatever happens.
+pub(crate) async fn respond(inner: Arc<Inner>, request: Request<Source>, peer: Peer) -> Response<AnswerBody> {
+    let (parts, source) = request.into_parts();
+    let client = peer.address.map(|address| address.ip());
+    let client = forwarded::client_address(&parts.headers, client, inner.settings.trust);
+    let id = match parts.headers.get(REQUEST_ID) {
+        Some(id) if is_guid(id.as_bytes()) => id.clone(),
+        _ => inner.commons.chance.guid(),
+    };
+    let method = parts.method.clone();
+    let mut record = Record::new(Arc::clone(&inner), method.clone(), id.clone(), client);
+    let mut scope = Scope { profile: inner.settings.profile, service: String::new() };
+    let mut response = match exchange(&inner, parts, source, peer, &mut record, &mut scope).await {
+        Ok(reply) => {
+            let version = reply.version().clone();
+            let mut response = reply.into_response(record);
+            response.headers_mut().insert(DEPLOYMENT, version);
+            response
+        }
+        Err(refusal) => {
+            record.refuse(refusal.status(scope.profile).as_u16(), refusal.code());
+            let mut response = refusal.answer(scope.profile, &scope.service, &method);
+            if let Some(choice) = &record.choice {
+                response.headers_mut().insert(DEPLOYMENT, choice.lane.name.clone());
+            }
+            response
+        }
+    };
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// In whose name a refusal speaks.
+struct Scope {
+    profile: Profile,
+    service: String,
+}
+
+async fn exchange(
+    inner: &Arc<Inner>,
+    mut parts: Parts,
+    source: Source,
+    peer: Peer,
+    record: &mut Record,
+    scope: &mut Scope,
+) -> Result<Reply, Refusal> {
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+        return Err(Refusal::Method);
+    }
+    let uri = std::mem::take(&mut parts.uri);
+    let route = Route::parse(uri.path()).ok_or(Refusal::NoRoute)?;
+    if !inner.is_synced() {
+        return Err(Refusal::Starting);
+    }
+    route.service.clone_into(&mut scope.service);
+    let (endpoint, live) = authenticate(inner, &parts, &route, record, scope)?;
+    let mut choice = choose(&endpoint, live, &route, &parts).await?;
+    choice.lane.stats.arrived();
+    record.choice = Some(Arc::clone(&choice));
+    let limit = choice.limits.body;
+    if source.size_hint().lower() > limit {
+        return Err(Refusal::TooLarge { limit });
+    }
+    let repeat = Repeat::of(parts.method.as_str(), endpoint.live.load().spec.idempotent);
+    let keep = if repeat == Repeat::Idempotent { inner.settings.replay_bytes } else { 0 };
+    let upload = Upload::new(source, limit, keep);
+    record.upload = Some(Arc::clone(&upload));
+    let mut outbound = prepare(inner, &mut parts, &uri, &route, peer, record, repeat);
+    let mut failed: Option<Seat> = None;
+    let mut tried: Vec<Seat> = Vec::new();
+    loop {
+        let permit = match admit(&choice, failed.as_ref()).await? {
+            Some(permit) => permit,
+            None => {
+                // The whole endpoint may have gone, too.
+                if !inner.routes.load().contains_key(route.service) {
+                    return Err(Refusal::UnknownService);
+                }
+                choice = choose(&endpoint, endpoint.live.load_full(), &route, &parts).await?;
+                record.choice = Some(Arc::clone(&choice));
+                failed = None;
+                continue;
+            }
+        };
+        record.admitted = Some(permit.since());
+        if tried.contains(permit.seat()) {
+            return Err(Refusal::ReplicaFailed);
+        }
+        let seat = permit.seat().clone();
+        match forward::attempt(permit, &mut outbound, &upload, &choice).await {
+            Ok(reply) => return Ok(reply),
+            Err(failure) => forward::may_repeat(failure, repeat, &choice, &upload, tried.len())?,
+        }
+        record.replays += 1;
+        tried.push(seat.clone());
+        failed = Some(seat);
+    }
+}
+
+/// `None` when the version has gone meanwhile.
+async fn admit(choice: &Choice, failed: Option<&Seat>) -> Result<Option<Permit>, Refusal> {
+    let admitted = match failed {
+        None => choice.lane.admit().await,
+        Some(failed) => choice.lane.admit_again(failed).await,
+    };
+    match admitted {
+        Ok(permit) => Ok(Some(permit)),
+        Err(NotAdmitted::Gone) => Ok(None),
+        Err(NotAdmitted::Refused(refusal)) => Err(Refusal::NotAdmitted(refusal)),
+    }
+}
+
+/// The endpoint that a caller may use. For one that does not exist the same work is done and the same answer given as
+/// for a wrong key, unless the gateway's own profile is the documented one, which says 404.
+fn authenticate(
+    inner: &Inner,
+    parts: &Parts,
+    route: &Route<'_>,
+    record: &mut Record,
+    scope: &mut Scope,
+) -> Result<(Arc<Endpoint>, Arc<Live>), Refusal> {
+    let values = parts.headers.get_all(header::AUTHORIZATION);
+    let attempt = Attempt {
+        bearer: Bearer::parse(values.iter().map(HeaderValue::as_bytes)),
+        audience: route.service,
+        client: record.client,
+        now: record.arrived,
+        wall: inner.commons.clock.wall(),
+    };
+    let found = inner.routes.load().get(route.service).cloned();
+    let live = found.as_ref().map(|endpoint| endpoint.live.load_full());
+    let verdict = inner.guarded(&attempt, || match (&found, &live) {
+        (Some(endpoint), Some(live)) => endpoint.authenticate(live, &attempt),
+        _ => Verifier::decoy().authenticate(&attempt),
+    });
+    // Where an unknown service is told from a wrong key anyway, an endpoint's own profile may speak.
+    let may_tell = table(inner.settings.profile).unknown_service() == 404;
+    match (found.zip(live), verdict.settled()) {
+        (Some((endpoint, live)), Ok(_)) => {
+            record.service = Some(Arc::clone(&endpoint.name));
+            scope.profile = live.spec.profile;
+            Ok((endpoint, live))
+        }
+        (Some((endpoint, live)), Err(denied)) => {
+            record.service = Some(Arc::clone(&endpoint.name));
+            if may_tell {
+                scope.profile = live.spec.profile;
+            }
+            Err(Refusal::Denied(denied))
+        }
+        (None, _) if may_tell => Err(Refusal::UnknownService),
+        (None, verdict) => Err(Refusal::Denied(verdict.err().unwrap_or(Denied::UnknownKey))),
+    }
+}
+
+async fn choose(
+    endpoint: &Endpoint,
+    mut live: Arc<Live>,
+    route: &Route<'_>,
+    parts: &Parts,
+) -> Result<Arc<Choice>, Refusal> {
+    loop {
+        let chosen = match route.target {
+            Target::Score => live.choose(&parts.headers)?,
+            Target::Swagger => live.default_choice(),
+        };
+        match chosen {
+            Chosen::Version(choice) => return Ok(choice),
+            // The next schedule is being computed, which takes a fraction of a millisecond.
+            Chosen::Changing => tokio::task::yield_now().await,
+        }
+        live = endpoint.live.load_full();
+    }
+}
+
+/// The head of the request as the replica gets it.
+fn prepare(
+    inner: &Inner,
+    parts: &mut Parts,
+    uri: &Uri,
+    route: &Route<'_>,
+    peer: Peer,
+    record: &Record,
+    repeat: Repeat,
+) -> Outbound {
+    let websocket = headers::wants_websocket(&parts.method, parts.version, &parts.headers);
+    let upgrade = if websocket { parts.extensions.remove::<OnUpgrade>() } else { None };
+    let mut sent = parts.headers.clone();
+    let host = sent.remove(header::HOST).or_else(|| {
+        let authority = uri.authority()?;
+        HeaderValue::try_from(authority.host()).ok()
+    });
+    headers::strip_request(&mut sent, upgrade.is_some(), inner.settings.keep_authorization);
+    let address = peer.address.map(|address| address.ip());
+    let arrival = Arrival { peer: address, secure: peer.secure, host: host.as_ref() };
+    forwarded::set_forwarded(&mut sent, arrival, inner.settings.trust);
+    let chance = &inner.commons.chance;
+    forwarded::set_trace(&mut sent, || (chance.wide(), chance.bits()));
+    sent.insert(REQUEST_ID, record.id.clone());
+
+    let path = match uri.query() {
+        None => PathAndQuery::from_static(route.replica_path()),
+        Some(query) => format!("{}?{query}", route.replica_path())
+            .parse()
+            .unwrap_or_else(|_| PathAndQuery::from_static(route.replica_path())),
+    };
+    Outbound::new(parts.method.clone(), Uri::from(path), sent, repeat, upgrade)
+}
+
+/// Statuses that a replica's answer is given under.
+pub(crate) fn passed_on(status: StatusCode, profile: Profile) -> StatusCode {
+    match profile {
+        // Where a script's own failure answered 500, the original's router said 502.
+        Profile::Documented if status == StatusCode::INTERNAL_SERVER_ERROR => StatusCode::BAD_GATEWAY,
+        _ => status,
+    }
+}
