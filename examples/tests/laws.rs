@@ -21,7 +21,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// What a leaf never needs, unless by a feature that is off by default.
-const NOT_IN_LEAVES: &[&str] = &["tokio", "hyper", "hyper-util", "rustls", "tracing", "async-trait", "rustix"];
+const NOT_IN_LEAVES: &[&str] =
+    &["tokio", "hyper", "hyper-util", "rustls", "tracing", "async-trait", "rustix"];
 
 /// What the quickstart must not compile.
 const NOT_IN_QUICKSTART: &[&str] = &["kube", "oci-client", "axum", "tonic", "openssl", "reqwest"];
@@ -72,7 +73,8 @@ fn packages() -> BTreeMap<String, Package> {
 #[test]
 fn arrows_point_down_only() {
     let packages = packages();
-    let crates: BTreeSet<_> = packages.keys().filter(|name| !matches!(name.as_str(), "examples" | "benches")).collect();
+    let crates: BTreeSet<_> =
+        packages.keys().filter(|name| !matches!(name.as_str(), "examples" | "benches")).collect();
     let known: BTreeSet<_> = MAY_USE.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(crates, known.iter().collect(), "each crate has a row in MAY_USE");
     for (name, may_use) in MAY_USE {
@@ -92,7 +94,11 @@ fn leaves_bring_no_runtime() {
         for heavy in NOT_IN_LEAVES {
             assert!(!uses.contains(heavy), "{name} must not depend on {heavy} unless a feature asks for it");
         }
-        assert_eq!(packages[*name].value["features"]["default"], serde_json::json!([]), "{name} has no default features");
+        assert_eq!(
+            packages[*name].value["features"]["default"],
+            serde_json::json!([]),
+            "{name} has no default features"
+        );
     }
 }
 
@@ -123,6 +129,7 @@ fn the_quickstart_compiles_only_what_it_uses() {
         assert!(!uses.contains(heavy), "examples must not depend on {heavy} unless a feature asks for it");
     }
     let targets = examples.value["targets"].as_array().expect("a list");
-    let quickstart = targets.iter().find(|target| target["name"] == "quickstart").expect("the quickstart stands");
+    let quickstart =
+        targets.iter().find(|target| target["name"] == "quickstart").expect("the quickstart stands");
     assert!(quickstart.get("required-features").is_none(), "the quickstart needs no feature");
 }

@@ -52,8 +52,11 @@ fn a_rule_that_is_called_built_has_a_test_named_after_it() {
     let proven = proven();
     let stated = stated();
     assert!(stated.len() > 50, "the tables of RULES.md are read: {} rules", stated.len());
-    let missing: Vec<_> =
-        stated.iter().filter(|(rule, state)| state == "built" && !proven.contains(rule)).map(|(rule, _)| rule).collect();
+    let missing: Vec<_> = stated
+        .iter()
+        .filter(|(rule, state)| state == "built" && !proven.contains(rule))
+        .map(|(rule, _)| rule)
+        .collect();
     assert!(missing.is_empty(), "called built, but no test is named after them: {missing:?}");
 }
 
