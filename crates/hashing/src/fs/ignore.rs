@@ -1,12 +1,18 @@
-use gix_glob::pattern::Case;
-use gix_ignore::Search;
-use gix_ignore::search::Ignore;
+use gix_glob::Pattern;
+use gix_glob::pattern::{Case, Mode};
+use gix_glob::wildmatch::Mode as Slashes;
 
 /// The ignore files in force at one point of the walk, outermost first.
 #[derive(Default)]
 pub(super) struct Rules {
-    search: Search,
+    lists: Vec<List>,
     only_root: bool,
+}
+
+/// The patterns of one ignore file, and how much of a path leads to its folder.
+struct List {
+    base: usize,
+    patterns: Vec<Pattern>,
 }
 
 impl Rules {
@@ -21,26 +27,50 @@ impl Rules {
 
     /// Adds the rules of a file in `folder` (`""` or `a/b`), in force until [`leave`](Self::leave) is told to go back.
     pub(super) fn add(&mut self, folder: &[u8], content: &[u8]) {
-        use gix_glob::search::Pattern as _;
-        let patterns = Ignore::default().bytes_to_patterns(content, std::path::Path::new(""));
-        let base = (!folder.is_empty()).then(|| [folder, b"/"].concat().into());
-        self.search.patterns.push(gix_glob::search::pattern::List { patterns, source: None, base });
+        let base = if folder.is_empty() { 0 } else { folder.len() + 1 };
+        let patterns = gix_ignore::parse(content, false).map(|(pattern, _, _)| pattern).collect();
+        self.lists.push(List { base, patterns });
     }
 
     pub(super) fn depth(&self) -> usize {
-        self.search.patterns.len()
+        self.lists.len()
     }
 
     pub(super) fn leave(&mut self, depth: usize) {
-        self.search.patterns.truncate(depth);
+        self.lists.truncate(depth);
     }
 
-    /// Whether the last rule that matches `path` excludes it. Every folder above has been asked before.
+    /// Whether the last rule that matches `path` excludes it. Every folder above has been asked before, so each list's folder is one
+    /// that `path` lies in.
     pub(super) fn excludes(&self, path: &[u8], is_folder: bool) -> bool {
-        if self.search.patterns.is_empty() {
-            return false;
+        let name = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        let matching = self.lists.iter().rev().find_map(|list| {
+            let (path, name) = (&path[list.base..], name - list.base);
+            list.patterns.iter().rev().find(|pattern| matches(pattern, path, name, is_folder))
+        });
+        matching.is_some_and(|pattern| !pattern.is_negative())
+    }
+}
+
+/// `name` is where the last part of `path` starts.
+fn matches(pattern: &Pattern, path: &[u8], name: usize, is_folder: bool) -> bool {
+    if pattern.mode.contains(Mode::MUST_BE_DIR) && !is_folder {
+        return false;
+    }
+    let by_name = pattern.mode.contains(Mode::NO_SUB_DIR) && !pattern.mode.contains(Mode::ABSOLUTE);
+    match pattern.first_wildcard_pos {
+        // Git compares what stands before the first wildcard and then matches the rest on its own, so that `a**/b` means `a`, then `**/b`.
+        // The library would take the two stars for one.
+        Some(literal) if literal > 0 && !by_name => {
+            let (start, rest) = pattern.text.split_at(literal);
+            path.strip_prefix(start).is_some_and(|path| {
+                gix_glob::wildmatch(rest.into(), path.into(), Slashes::NO_MATCH_SLASH_LITERAL)
+            })
         }
-        let found = self.search.pattern_matching_relative_path(path.into(), Some(is_folder), Case::Sensitive);
-        found.is_some_and(|found| !found.pattern.is_negative())
+        _ => {
+            let name = (name > 0).then_some(name);
+            let slashes = Slashes::NO_MATCH_SLASH_LITERAL;
+            pattern.matches_repo_relative_path(path.into(), name, Some(is_folder), Case::Sensitive, slashes)
+        }
     }
 }
