@@ -103,20 +103,8 @@ impl Project {
                 Node::Link(target) => tree.link(&entry.path, target),
                 Node::File(stat) => {
                     let known = cache.as_mut().and_then(|cache| cache.find(stat));
-                    let leaf = match known {
-                        Some(leaf) => leaf,
-                        None => {
-                            read += 1;
-                            if let Some(cache) = &mut cache {
-                                cache.before_read()?;
-                            }
-                            let content = self.content(&walked, entry, false)?;
-                            if let Some(cache) = &mut cache {
-                                cache.learn(&content.stat, content.leaf);
-                            }
-                            content.leaf
-                        }
-                    };
+                    read += u64::from(known.is_none());
+                    let leaf = known.map_or_else(|| self.leaf(&walked, entry, cache.as_mut()), Ok)?;
                     tree.file(&entry.path, leaf);
                 }
             }
@@ -162,6 +150,20 @@ impl Project {
         let walked = walk::walk(&self.root)?;
         let (files, bytes) = self.limits.check(&walked.entries)?;
         Ok((walked, files, bytes))
+    }
+
+    /// Reads a file that the cache doesn't know, and tells it.
+    fn leaf(
+        &self,
+        walked: &Walked,
+        entry: &Entry,
+        cache: Option<&mut StatCache<'_>>,
+    ) -> Result<Digest, ProjectError> {
+        let Some(cache) = cache else { return Ok(self.content(walked, entry, false)?.leaf) };
+        cache.before_read()?;
+        let content = self.content(walked, entry, false)?;
+        cache.learn(&content.stat, content.leaf);
+        Ok(content.leaf)
     }
 
     fn content(&self, walked: &Walked, entry: &Entry, keep: bool) -> Result<read::Content, ProjectError> {

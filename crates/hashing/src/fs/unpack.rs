@@ -59,7 +59,7 @@ pub fn unpack(archive: impl Read, into: impl AsRef<Path>, limits: Limits) -> Res
     let into = into.as_ref();
     prepare(into)?;
     let mut unpacker =
-        Unpacker { into, limits, known: HashMap::new(), leaves: Vec::new(), files: 0, bytes: 0 };
+        Unpacker { into, limits, known: HashMap::new(), leaves: Vec::new(), files: 0, folders: 0, bytes: 0 };
     let done = unpacker.run(archive);
     if done.is_err() {
         clear(into);
@@ -73,6 +73,7 @@ struct Unpacker<'a> {
     known: HashMap<Vec<u8>, Known>,
     leaves: Vec<(Vec<u8>, Leaf)>,
     files: u64,
+    folders: u64,
     bytes: u64,
 }
 
@@ -103,13 +104,17 @@ impl Unpacker<'_> {
         }
         self.leaves.sort_by(|(left, _), (right, _)| walk_order(left, right));
         let mut tree = Tree::new();
+        let mut read = 0;
         for (path, leaf) in &self.leaves {
             match leaf {
-                Leaf::File(digest) => tree.file(path, *digest),
+                Leaf::File(digest) => {
+                    read += 1;
+                    tree.file(path, *digest);
+                }
                 Leaf::Link(target) => tree.link(path, target),
             }
         }
-        Ok(Summary { digest: tree.finish(), files: self.files, bytes: self.bytes, read: self.files })
+        Ok(Summary { digest: tree.finish(), files: self.files, bytes: self.bytes, read })
     }
 
     fn entry<R: Read>(&mut self, mut entry: tar::Entry<'_, R>) -> Result<(), UnpackError> {
@@ -159,20 +164,19 @@ impl Unpacker<'_> {
         }
     }
 
-    /// Folders count as well: they are the cheapest way to fill a disk.
     fn count(&mut self, size: u64, kind: EntryType) -> Result<(), UnpackError> {
-        let is_folder = kind == EntryType::Directory;
-        self.bytes = self.bytes.saturating_add(if is_folder { 0 } else { size });
-        self.files += u64::from(!is_folder);
-        let folders =
-            self.known.values().filter(|known| is_folder && **known == Known::Folder).count() as u64;
-        if self.files > self.limits.files || self.bytes > self.limits.bytes || folders > self.limits.files {
+        if kind != EntryType::Directory {
+            self.files += 1;
+            self.bytes = self.bytes.saturating_add(size);
+        }
+        if self.files > self.limits.files || self.bytes > self.limits.bytes {
             return Err(UnpackError::TooBig(self.limits));
         }
         Ok(())
     }
 
-    /// Creates the folders that `name` lies in, and itself if it is one.
+    /// Creates the folders that `name` lies in, and itself if it is one. They have the limit of files: empty folders are the cheapest way to
+    /// fill a disk.
     fn folders(&mut self, name: &[u8], kind: EntryType) -> Result<(), UnpackError> {
         let end = if kind == EntryType::Directory { name.len() } else { 0 };
         let slashes = name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(slash, _)| slash);
@@ -180,6 +184,10 @@ impl Unpacker<'_> {
             let folder = &name[..end];
             if self.known.contains_key(folder) {
                 continue;
+            }
+            self.folders += 1;
+            if self.folders > self.limits.files {
+                return Err(UnpackError::TooBig(self.limits));
             }
             let path = self.path(folder);
             fs::create_dir(&path).map_err(|source| UnpackError::Write { path, source })?;
