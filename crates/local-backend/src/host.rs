@@ -1,7 +1,6 @@
 //! What all replicas of a backend share.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::options::Options;
 use crate::process::command::RunFolder;
-use crate::process::leftovers::{REPLICA_MARK, STATE_MARK, kill_marked};
+use crate::process::leftovers::kill_marked;
 use crate::process::{Ports, logs, outputs};
 use crate::state::artifacts::ArtifactStore;
 use crate::state::folder::Folder;
@@ -72,10 +71,9 @@ impl Host {
     }
 
     /// Kills what a replica started and what then left its process group.
-    pub(crate) async fn kill_escaped(&self, replica: &ReplicaId) {
-        let mark = replica.clone();
-        let killed =
-            tokio::task::spawn_blocking(move || kill_marked(REPLICA_MARK, OsStr::new(mark.as_str())));
+    pub(crate) async fn kill_escaped(self: &Arc<Self>, replica: &ReplicaId) {
+        let (host, id) = (Arc::clone(self), replica.clone());
+        let killed = tokio::task::spawn_blocking(move || kill_marked(host.folder.root(), Some(&id)));
         match killed.await {
             Ok(0) | Err(_) => {}
             Ok(count) => tracing::warn!(%replica, count, "killed processes that had left their group"),
@@ -115,7 +113,7 @@ impl Host {
         let runs = self.folder.runs();
         let host = Arc::clone(self);
         let left = blocking(move || {
-            let killed = kill_marked(STATE_MARK, host.folder.root().as_os_str());
+            let killed = kill_marked(host.folder.root(), None);
             if killed > 0 {
                 tracing::warn!(killed, "killed processes that an earlier run had left behind");
             }

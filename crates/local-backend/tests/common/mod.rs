@@ -1,6 +1,7 @@
 //! What the tests with real processes share.
 #![allow(dead_code, reason = "each test uses its part")]
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use portway_backend::{
-    Artifacts as _, Environment, Fleet as _, Program, Project, Status, Waited, Workload, WorkloadId, wait_for,
+    Artifacts as _, Environment, Fleet as _, Phase, Program, Project, Replica, Status, Waited, Workload,
+    WorkloadId, wait_for,
 };
 use portway_local_backend::{LocalBackend, Options};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 /// Far above what anything here takes; a test that needs it has failed.
@@ -114,4 +118,57 @@ pub(crate) fn only_entry(folder: &Path) -> PathBuf {
     let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(entries.len(), 1, "{entries:?}");
     entries.remove(0)
+}
+
+/// Sends one request and returns the status and the body; `None` if the connection broke.
+pub(crate) async fn ask(address: SocketAddr, request: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, body.to_owned()))
+}
+
+/// `GET path` on a connection of its own.
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    ask(address, &format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")).await
+}
+
+/// The address of the only ready replica.
+pub(crate) fn address(status: &Status) -> SocketAddr {
+    let ready: Vec<_> = status.replicas.iter().filter_map(Replica::address).collect();
+    assert_eq!(ready.len(), 1, "{status:?}");
+    ready[0]
+}
+
+/// All wanted replicas are ready and there are no others.
+pub(crate) fn settled(status: &Status) -> bool {
+    status.phase == Phase::Healthy && status.replicas.len() == status.wanted as usize
+}
+
+/// Whether a process lives; one that nobody has waited for does not.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    let exists = rustix::process::Pid::from_raw(pid)
+        .is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok());
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    exists && !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z')
+}
+
+/// Waits until `condition` holds, looking often.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(10));
+        while !condition().await {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("{what}: it never happened"));
+}
+
+/// The numbers that a script printed after the word.
+pub(crate) fn numbers_after(log: &str, word: &str) -> Vec<i32> {
+    let lines = log.lines().filter_map(|line| line.strip_prefix(word));
+    lines.flat_map(|line| line.split_whitespace().map(|number| number.parse().unwrap())).collect()
 }
