@@ -21,6 +21,8 @@ mod serve;
 mod service;
 mod snapshot;
 mod stats;
+#[cfg(feature = "tower")]
+mod tower;
 mod tunnel;
 mod upload;
 mod upstream;
