@@ -1,0 +1,159 @@
+//! The documented sequence, step by step (RUN-1).
+
+use std::sync::Arc;
+
+use portway_backend::{BackendError, EntryStyle, Phase, Program, Status, Workload, WorkloadId};
+use portway_deploy_config::{Replicas, ServiceName, VersionSpec};
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::{Instant, timeout_at};
+
+use crate::error::with_causes;
+use crate::{
+    Deployer, Event, Failure, Fault, ImageError, Operation, OperationState, Reaction, Source, Step, project,
+};
+
+impl Deployer {
+    /// From a project folder to a workload that a backend can run: check, pack, image, upload.
+    pub(crate) async fn prepare(
+        &self,
+        operation: &Operation,
+        service: &ServiceName,
+        version: &VersionSpec,
+        source: &Source,
+    ) -> Result<Workload, OperationState> {
+        operation.emit(Event::Began(Step::Check));
+        let style = entry_style_of(source).await?;
+
+        operation.emit(Event::Began(Step::Pack));
+        let summary = project::summary(source).await.at(Step::Pack)?;
+        operation.emit(Event::Packed { files: summary.files, bytes: summary.bytes });
+
+        operation.emit(Event::Began(Step::Image));
+        let log = {
+            let operation = operation.clone();
+            move |line: &str| operation.emit(Event::BuildLine(line.to_owned()))
+        };
+        let image = self.images.image(&source.image, Arc::new(log)).await.at(Step::Image)?;
+        operation.emit(Event::Image { name: image.name, origin: image.origin });
+
+        operation.emit(Event::Began(Step::Upload));
+        let uploaded = project::upload(&*self.artifacts, service, source, summary).await;
+        let (packed, bytes, new) = uploaded.at(Step::Upload)?;
+        operation.emit(Event::Uploaded { artifact: packed.artifact.clone(), bytes, new });
+
+        let mut program = Program::script(&source.script);
+        program.arguments.clone_from(&source.arguments);
+        program.project = Some(packed);
+        program.style = style;
+        let id = WorkloadId::new(service.clone(), version.name.clone());
+        let mut workload = Workload::new(id, program, image.environment);
+        workload.initial_replicas = first_replicas(&version.replicas);
+        workload.max_concurrent = version.max_concurrent;
+        workload.resources.clone_from(&source.resources);
+        workload.probe = source.probe;
+        workload.variables.clone_from(&source.variables);
+        // Whoever is being served may be served to the end.
+        workload.termination_grace = version.scoring_timeout;
+        Ok(workload)
+    }
+
+    /// Hands the workload to the backend and waits until it can serve.
+    pub(crate) async fn run(&self, operation: &Operation, workload: &Workload) -> Result<(), OperationState> {
+        let id = &workload.id;
+        let mut status = self.backend.watch(id).await.at(Step::Apply)?;
+        operation.emit(Event::Began(Step::Apply));
+        self.backend.apply(workload).await.at(Step::Apply)?;
+        operation.emit(Event::Applied(id.clone()));
+
+        operation.emit(Event::Began(Step::Ready));
+        let deadline = Instant::now() + self.ready_within;
+        let mut told = None;
+        loop {
+            let now = Arc::clone(&status.borrow_and_update());
+            tell(operation, id, &now, &mut told);
+            match now.phase {
+                Phase::Healthy if now.ready() >= now.wanted => return Ok(()),
+                Phase::Failed => {
+                    return Err(OperationState::Failed(self.not_ready(id, &now, "failed").await));
+                }
+                _ => {}
+            }
+            match timeout_at(deadline, status.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(failed(Step::Ready, Reaction::Retry, "the backend has gone away")),
+                Err(_) => {
+                    let late = format!("were not ready within {} s", self.ready_within.as_secs());
+                    return Err(OperationState::TimedOut(self.not_ready(id, &now, &late).await));
+                }
+            }
+        }
+    }
+
+    async fn not_ready(&self, id: &WorkloadId, status: &Status, what: &str) -> Failure {
+        let why = if status.message.is_empty() { "the backend gives no reason" } else { &status.message };
+        let reaction =
+            if status.phase == Phase::Unschedulable { Reaction::MakeRoom } else { Reaction::Change };
+        let logs = self.backend.logs(id, LOG_LINES).await.unwrap_or_default();
+        let message =
+            format!("the replicas of {id} {what} ({} of {} ready): {why}", status.ready(), status.wanted);
+        Failure { step: Step::Ready, reaction, message, logs }
+    }
+}
+
+/// At least one replica, so that a version that may sleep has proven that it can wake up.
+fn first_replicas(replicas: &Replicas) -> u32 {
+    replicas.initial().max(1)
+}
+
+async fn entry_style_of(source: &Source) -> Result<EntryStyle, OperationState> {
+    let source = source.clone();
+    let checked = spawn_blocking(move || source.check()).await.map_err(|error| interrupted(&error))?;
+    checked.map_err(|faults| {
+        let faults: Vec<String> = faults.iter().map(Fault::to_string).collect();
+        failed(Step::Check, Reaction::Change, faults.join("; "))
+    })
+}
+
+/// Tells what changed about the replicas, and nothing twice.
+fn tell(operation: &Operation, id: &WorkloadId, status: &Status, told: &mut Option<Event>) {
+    let event = Event::Replicas {
+        id: id.clone(),
+        ready: status.ready(),
+        wanted: status.wanted,
+        phase: status.phase,
+        message: status.message.clone(),
+    };
+    if told.as_ref() != Some(&event) {
+        *told = Some(event.clone());
+        operation.emit(event);
+    }
+}
+
+pub(crate) fn failed(step: Step, reaction: Reaction, message: impl Into<String>) -> OperationState {
+    OperationState::Failed(Failure { step, reaction, message: message.into(), logs: String::new() })
+}
+
+/// The end of an operation whose task ended before its time.
+pub(crate) fn interrupted(error: &JoinError) -> OperationState {
+    let how = if error.is_panic() { "a bug in the deployer ended it" } else { "the runtime was shut down" };
+    failed(Step::Check, Reaction::Retry, format!("the operation was interrupted: {how}"))
+}
+
+/// Names the step at which an error happened.
+pub(crate) trait At<T> {
+    fn at(self, step: Step) -> Result<T, OperationState>;
+}
+
+impl<T> At<T> for Result<T, BackendError> {
+    fn at(self, step: Step) -> Result<T, OperationState> {
+        self.map_err(|error| failed(step, error.kind().into(), with_causes(&error)))
+    }
+}
+
+impl<T> At<T> for Result<T, ImageError> {
+    fn at(self, step: Step) -> Result<T, OperationState> {
+        self.map_err(|error| failed(step, error.reaction(), with_causes(&error)))
+    }
+}
+
+const LOG_LINES: usize = 20;
