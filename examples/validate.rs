@@ -72,7 +72,9 @@ fn answer_cases() -> anyhow::Result<ExitCode> {
 fn answer(line: &str) -> Answer {
     let case = match Json::parse(line) {
         Ok(case) => case,
-        Err(report) => return json!({"id": null, "verdict": "refused", "error": report.to_string(), "findings": report}),
+        Err(report) => {
+            return json!({"id": null, "verdict": "refused", "error": report.to_string(), "findings": report});
+        }
     };
     let id = serde_json::to_value(case.get("id")).unwrap_or_default();
     let text = |key| case.get(key).and_then(Json::as_str).unwrap_or_default();

@@ -35,6 +35,8 @@ pub(super) fn provision(json: &Json, sizes: &VmSizes, report: &mut Report) -> Op
     let network = network(&mut fields, report);
     let mut ssl = Ssl::default();
     ssl.take_trio(&mut fields, report);
+    // This call is checked by itself before that of `enable_ssl` is.
+    ssl.check_trio(report);
     ssl.take_nested(&mut fields, report);
     let internal_label = ssl.leaf.is_some();
     let tls = ssl.finish(report);
@@ -211,10 +213,27 @@ impl Ssl {
         refuse_rest(&nested, &SSL_KEYS, report);
     }
 
-    fn finish(self, report: &mut Report) -> TlsSpec {
-        let first = self.trio.iter().flatten().next().map(|(_, at)| at.clone());
+    /// Where the first of the three stands.
+    fn first(&self) -> Option<&At> {
+        self.trio.iter().flatten().next().map(|(_, at)| at)
+    }
+
+    /// All three or none; told once.
+    fn check_trio(&mut self, report: &mut Report) {
         let absent: Vec<_> =
             TRIO.iter().zip(&self.trio).filter(|(_, given)| given.is_none()).map(|(key, _)| *key).collect();
+        let Some(at) = self.first().filter(|_| !absent.is_empty() && !self.bad) else { return };
+        report.push(
+            Finding::new(Code::TlsIncomplete, at, format!("{} missing beside {}", absent.join(" and "), label(at)))
+                .found(format!("{} of 3", 3 - absent.len()))
+                .allowed("ssl_cname, ssl_cert_pem_file and ssl_key_pem_file together")
+                .remedy("add what is missing"),
+        );
+        self.bad = true;
+    }
+
+    fn finish(mut self, report: &mut Report) -> TlsSpec {
+        let first = self.first().cloned();
         if let (Some(_), Some((_, at))) = (&first, &self.leaf) {
             report.push(
                 Finding::new(
@@ -228,18 +247,7 @@ impl Ssl {
             );
             return TlsSpec::Off;
         }
-        if let (Some(at), false, false) = (&first, absent.is_empty(), self.bad) {
-            report.push(
-                Finding::new(
-                    Code::TlsIncomplete,
-                    at,
-                    format!("{} missing beside {}", absent.join(" and "), label(at)),
-                )
-                .found(format!("{} of 3", 3 - absent.len()))
-                .allowed("ssl_cname, ssl_cert_pem_file and ssl_key_pem_file together")
-                .remedy("add what is missing"),
-            );
-        }
+        self.check_trio(report);
         match (&self.overwrite, &first, &self.leaf) {
             (Some(at), Some(_), _) => {
                 report.push(overwrite(Code::TlsOverwrite, at, "beside a certificate of one's own"))
