@@ -114,8 +114,9 @@ impl IssuerKeys {
                 .is_some_and(|held| now < held.usable_until && held.keys.contains(key))
     }
 
-    /// Whether waiting may bring a key that is missing.
-    pub(crate) fn may_learn(&self, now: Duration) -> bool {
+    /// See [`KeyCache::may_learn`]; pinned keys are all there is.
+    #[must_use]
+    pub fn may_learn(&self, now: Duration) -> bool {
         self.cache().is_some_and(|cache| cache.may_learn(now))
     }
 

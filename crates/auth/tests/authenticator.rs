@@ -357,7 +357,10 @@ fn r_auth_4_an_outage_of_23_hours_refuses_no_valid_token_and_lets_no_expired_one
         if second % 60 == 0 && second <= end {
             for (issued, token) in tokens.iter().step_by(5) {
                 let verdict = authenticator.authenticate(&at(token, second));
-                assert!(!matches!(verdict, Verdict::NeedKeys(_)), "nobody waits for a set that cannot be had");
+                assert!(
+                    !matches!(verdict, Verdict::NeedKeys(_)),
+                    "nobody waits for a set that cannot be had"
+                );
                 let answer = subject(verdict);
                 let valid = second < issued + 20 * 3600 + 60;
                 assert_eq!(answer.is_ok(), valid, "{second}: issued {issued}, {answer:?}");
