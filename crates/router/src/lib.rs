@@ -17,6 +17,8 @@ mod share;
 mod shares;
 mod split;
 mod sticky;
+#[cfg(feature = "serde")]
+mod stored;
 mod tickets;
 
 pub use admit::{Admit, Load, ReplicaLoad, Slot};

@@ -31,18 +31,28 @@ struct Member<R> {
     cap: u32,
     busy: u32,
     draining: bool,
-    health: Health,
+    /// `None` while nothing is known against it. Boxed, so that the members of a large pool stay in the processor's cache.
+    health: Option<Box<Health>>,
     place: Option<Place>,
 }
 
 impl<R> Member<R> {
-    fn has_room(&self) -> bool {
-        let open = matches!(self.health.standing, Standing::In | Standing::Due);
-        open && !self.draining && self.busy < self.cap
+    fn standing(&self) -> Standing {
+        self.health.as_ref().map_or(Standing::In, |health| health.standing)
     }
 
     fn is_out(&self) -> bool {
-        self.health.standing != Standing::In
+        self.standing() != Standing::In
+    }
+
+    fn has_room(&self) -> bool {
+        self.busy < self.cap && !self.draining && matches!(self.standing(), Standing::In | Standing::Due)
+    }
+
+    fn stand(&mut self, standing: Standing) {
+        if let Some(health) = &mut self.health {
+            health.standing = standing;
+        }
     }
 }
 
@@ -112,7 +122,7 @@ impl<R: Clone + Eq + Hash> Members<R> {
         }
         member.draining = true;
         self.load.ejected -= u32::from(member.is_out());
-        member.health = Health::default();
+        member.health = None;
         self.load.slots -= u64::from(member.cap);
         self.load.replicas -= 1;
         self.load.draining += 1;
@@ -128,8 +138,8 @@ impl<R: Clone + Eq + Hash> Members<R> {
         {
             self.probes.pop();
             let member = &mut self.members[at as usize];
-            if member.health.standing == Standing::Out(due) {
-                member.health.standing = Standing::Due;
+            if member.standing() == Standing::Out(due) {
+                member.stand(Standing::Due);
                 self.settle(at);
             }
         }
@@ -138,9 +148,9 @@ impl<R: Clone + Eq + Hash> Members<R> {
     /// Takes a slot of a member that [`pick`](Self::pick) named.
     pub(crate) fn grant(&mut self, now: Duration, at: u32) -> Slot<R> {
         let member = &mut self.members[at as usize];
-        let probe = member.health.standing == Standing::Due;
+        let probe = member.standing() == Standing::Due;
         if probe {
-            member.health.standing = Standing::Probing;
+            member.stand(Standing::Probing);
         }
         member.busy += 1;
         self.load.busy += 1;
@@ -151,19 +161,30 @@ impl<R: Clone + Eq + Hash> Members<R> {
 
     pub(crate) fn finish(&mut self, now: Duration, slot: &Slot<R>, outcome: Outcome) {
         let at = slot.member;
-        let others_are_in = self.load.replicas - self.load.ejected > 1;
         let member = &mut self.members[at as usize];
         member.busy -= 1;
         self.load.busy -= 1;
-        if !member.draining {
-            self.load.ejected -= u32::from(member.is_out());
-            if let Some(until) = member.health.record(now, &self.policy, outcome, slot.probe, others_are_in) {
-                self.probes.push(Reverse((until, at)));
-            }
-            self.load.ejected += u32::from(member.is_out());
+        let spotless = member.health.is_none() && matches!(outcome, Outcome::Success | Outcome::Neutral);
+        if !spotless && !member.draining {
+            self.record(now, slot, outcome);
         }
         self.settle(at);
         self.leave_if_drained(at);
+    }
+
+    /// Keeps in mind how a request ended, and ejects or takes back its member.
+    fn record(&mut self, now: Duration, slot: &Slot<R>, outcome: Outcome) {
+        let others_are_in = self.load.replicas - self.load.ejected > 1;
+        let member = &mut self.members[slot.member as usize];
+        self.load.ejected -= u32::from(member.is_out());
+        let health = member.health.get_or_insert_default();
+        if let Some(until) = health.record(now, &self.policy, outcome, slot.probe, others_are_in) {
+            self.probes.push(Reverse((until, slot.member)));
+        }
+        if **health == Health::default() {
+            member.health = None;
+        }
+        self.load.ejected += u32::from(member.is_out());
     }
 
     /// Puts a member where its load belongs.
@@ -184,8 +205,7 @@ impl<R: Clone + Eq + Hash> Members<R> {
     /// A new member, as one that drains; to be added at once.
     fn enter(&mut self, replica: R) -> u32 {
         let name = Some(replica.clone());
-        let member =
-            Member { replica: name, cap: 0, busy: 0, draining: true, health: Health::default(), place: None };
+        let member = Member { replica: name, cap: 0, busy: 0, draining: true, health: None, place: None };
         let at = match self.vacant.pop() {
             Some(at) => {
                 self.members[at as usize] = member;
@@ -222,7 +242,7 @@ impl<R: Clone + Eq + Hash> Members<R> {
         for at in 0..self.members.len() as u32 {
             let member = &mut self.members[at as usize];
             if !member.draining && member.is_out() {
-                member.health = Health::default();
+                member.health = None;
                 self.settle(at);
             }
         }

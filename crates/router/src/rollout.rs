@@ -25,6 +25,13 @@ use crate::sticky::Buckets;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(try_from = "crate::stored::Rollout<K>", into = "crate::stored::Rollout<K>")
+)]
+#[cfg_attr(feature = "serde", serde(bound(serialize = "K: Clone + Eq + serde::Serialize")))]
+#[cfg_attr(feature = "serde", serde(bound(deserialize = "K: Clone + Eq + serde::Deserialize<'de>")))]
 pub struct Rollout<K> {
     versions: Vec<Version<K>>,
     default: usize,

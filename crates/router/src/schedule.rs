@@ -135,3 +135,28 @@ fn gcd(a: u16, b: u16) -> u16 {
 
 /// One request, in basis points.
 const ONE: i64 = WHOLE as i64;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Memory: a byte a cell. Debts as large as a stored split may hold, far beyond what changes lead to.
+        #[test]
+        fn what_was_brought_along_is_settled_within_few_periods(
+            parts in prop::collection::vec(0..2_000_u16, 6),
+            start in prop::collection::vec(-60_000..60_000_i64, 6),
+        ) {
+            let mut shares = parts;
+            shares[0] += WHOLE - shares.iter().sum::<u16>().min(WHOLE);
+            prop_assume!(shares.iter().sum::<u16>() == WHOLE);
+            let schedule = Schedule::new(&shares, &start);
+            let period = schedule.cells.len() - schedule.again;
+            prop_assert!(period <= usize::from(WHOLE) && schedule.cells.len() <= 8 * period, "{} {}", period, schedule.again);
+        }
+    }
+}

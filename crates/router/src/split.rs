@@ -23,7 +23,14 @@ use crate::sticky::Buckets;
 /// assert_eq!(canaries, 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Stored (feature `serde`), a split keeps its shares, its buckets and what each version was owed at ticket 0. To store one that is
+/// in use, store what [`Split::next`] gives for the same shares.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "crate::stored::Split<K>", into = "crate::stored::Split<K>"))]
+#[cfg_attr(feature = "serde", serde(bound(serialize = "K: Clone + Eq + serde::Serialize")))]
+#[cfg_attr(feature = "serde", serde(bound(deserialize = "K: Clone + Eq + serde::Deserialize<'de>")))]
 pub struct Split<K> {
     shares: Shares<K>,
     schedule: Schedule,
@@ -87,6 +94,19 @@ impl<K: Clone + Eq> Split<K> {
             runs.push(crate::BucketRun { version: self.shares.key(run[0]).clone(), count: run.len() as u16 });
         }
         Buckets::from_runs(runs).expect("the table has 10 000 entries")
+    }
+
+    /// What each version was owed at ticket 0, in basis points of a request.
+    #[cfg(feature = "serde")]
+    pub(crate) fn owed(&self) -> Vec<i64> {
+        self.schedule.credits(0)
+    }
+
+    /// The reverse of taking a split apart; `owed` has one entry for each share.
+    #[cfg(feature = "serde")]
+    pub(crate) fn resume(shares: Shares<K>, owed: &[i64], buckets: &Buckets<K>) -> Self {
+        let schedule = Schedule::new(&shares.basis_points(), owed);
+        Self { buckets: buckets.table(&shares), schedule, shares }
     }
 
     fn build(shares: Shares<K>, credit: impl Fn(&K) -> i64, buckets: &Buckets<K>) -> Self {

@@ -1,5 +1,6 @@
 //! The hand-off between tasks as a shell does it, under a scheduler that tries many interleavings: a slot that comes free goes to a
 //! parked request while that request may be giving up.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::num::NonZeroU32;
 use std::time::Duration;

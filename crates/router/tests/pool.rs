@@ -1,4 +1,5 @@
 //! The rules of admission, one by one.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::num::NonZeroU32;
 use std::time::Duration;

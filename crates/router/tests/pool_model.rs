@@ -1,4 +1,5 @@
 //! The pool against a naive model, over random sequences of everything that can happen.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;

@@ -1,4 +1,5 @@
 //! Rules among the versions of an endpoint, and the documentation's worked examples.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use portway_router::{
     BucketRun, Buckets, Change, Rollout, RolloutError, Share, Shares, SharesError, Tag, Version,

@@ -1,4 +1,5 @@
 //! Which paths are routed.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use portway_router::{Route, Target};
 

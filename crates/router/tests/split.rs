@@ -1,4 +1,5 @@
 //! The exact split: prefixes, windows, live changes, threads.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};

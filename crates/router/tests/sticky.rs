@@ -1,4 +1,5 @@
 //! Sticky buckets: exactly what must move moves.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use portway_router::{BucketRun, Buckets, Change, Rollout, Share, Shares, Split, Tag, Version};
 use proptest::prelude::*;
