@@ -61,6 +61,8 @@ impl Server {
 /// The network: replicas by address.
 #[derive(Default)]
 pub struct Pipes {
+    /// Real connections over loopback instead of pipes.
+    tcp: bool,
     servers: Mutex<HashMap<SocketAddr, Arc<Server>>>,
     next: AtomicU32,
 }
@@ -103,7 +105,7 @@ impl Connector for Pipes {
             return Err(io::ErrorKind::ConnectionRefused.into());
         };
         server.connections.fetch_add(1, Ordering::SeqCst);
-        let (here, there) = tokio::io::duplex(64 * 1024);
+        let (here, there) = pair(self.tcp).await?;
         tokio::spawn(async move {
             let mut alive = server.alive.subscribe();
             let service = service_fn(|request| {
@@ -131,8 +133,22 @@ impl Connector for Pipes {
                 _ = alive.wait_for(|alive| !alive) => {}
             }
         });
-        Ok(Box::new(here))
+        Ok(here)
     }
+}
+
+type Stream = Box<dyn Transport>;
+
+/// The two ends of a connection.
+async fn pair(tcp: bool) -> io::Result<(Stream, Stream)> {
+    if !tcp {
+        let (here, there) = tokio::io::duplex(64 * 1024);
+        return Ok((Box::new(here), Box::new(there)));
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let (here, there) =
+        tokio::join!(tokio::net::TcpStream::connect(listener.local_addr()?), listener.accept());
+    Ok((Box::new(here?), Box::new(there?.0)))
 }
 
 pub fn full(text: impl Into<Bytes>) -> Body {
@@ -171,17 +187,22 @@ impl Rig {
     }
 
     pub async fn with(options: GatewayOptions) -> Self {
-        Self::build(options, false).await
+        Self::build(options, false, false).await
+    }
+
+    /// Everything over real sockets.
+    pub async fn over_tcp() -> Self {
+        Self::build(GatewayOptions::default(), false, true).await
     }
 
     /// A gateway that may scale, over a backend that starts replicas by `address`.
     pub async fn scaling(options: GatewayOptions) -> Self {
-        Self::build(options, true).await
+        Self::build(options, true, false).await
     }
 
-    async fn build(options: GatewayOptions, scales: bool) -> Self {
+    async fn build(options: GatewayOptions, scales: bool, tcp: bool) -> Self {
         let catalog = Arc::new(MemoryCatalog::new());
-        let pipes = Arc::new(Pipes::default());
+        let pipes = Arc::new(Pipes { tcp, ..Pipes::default() });
         let spawner = Arc::clone(&pipes);
         let backend = Arc::new(MemoryBackend::new(move |id, _| {
             let name = id.version.to_string();
@@ -273,14 +294,14 @@ impl Rig {
 
     /// A client on a connection of its own.
     pub async fn client(&self) -> http1::SendRequest<Body> {
-        let (sender, connection) = http1::handshake(TokioIo::new(self.pipe())).await.unwrap();
+        let (sender, connection) = http1::handshake(TokioIo::new(self.pipe().await)).await.unwrap();
         tokio::spawn(connection.with_upgrades());
         sender
     }
 
     /// The client's end of a connection to the gateway.
-    pub fn pipe(&self) -> tokio::io::DuplexStream {
-        let (here, there) = tokio::io::duplex(64 * 1024);
+    pub async fn pipe(&self) -> Stream {
+        let (here, there) = pair(self.pipes.tcp).await.unwrap();
         let peer = Peer::tcp(SocketAddr::from(([192, 0, 2, 7], 40_000)));
         tokio::spawn(serve_connection(there, self.gateway.clone(), peer));
         here
