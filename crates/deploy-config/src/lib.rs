@@ -1,8 +1,11 @@
 //! Checks deployment configurations for machine-learning services: every fault in one pass, offline, with its remedy.
 
 mod call;
+mod capacity;
 mod cluster;
+mod connectivity;
 mod decimal;
+mod diff;
 mod document;
 mod endpoint;
 mod finding;
@@ -20,12 +23,18 @@ mod service;
 mod suggest;
 
 pub use call::Call;
+pub use capacity::{
+    Amounts, Capacity, Demand, Fit, Nearest, Node, Placed, Resource, RolloutPlan, Running, Shortfall, Stuck, Taint,
+    Toleration,
+};
 pub use cluster::{
     AttachSpec, ClusterFacts, ClusterPurpose, ClusterRef, InvalidResourceId, LoadBalancer, LoadBalancerSku,
     MIN_FAST_PROD_NODES, MIN_FAST_PROD_VCPUS, NetworkSpec, ProvisionSpec, ResourceId, TlsSpec, VmSize,
     VmSizes, check_cluster_size,
 };
+pub use connectivity::{ClusterNetwork, Connectivity, Origin, Phase, Requirement, Step};
 pub use decimal::Decimal;
+pub use diff::{ChangeClass, Compare, Diff, Difference, diff};
 pub use document::{ComputeType, DeploymentConfig};
 pub use endpoint::{
     AuthMode, BucketRun, EndpointSpec, Limits, MAX_SCORING_TIMEOUT, MAX_VERSIONS, Pinning, Profile,

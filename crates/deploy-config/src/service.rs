@@ -26,6 +26,7 @@ pub(crate) use field::Takes;
 pub use field::{Field, Spelling};
 pub(crate) use settings::{Settings, Source};
 pub use update::ServiceUpdate;
+pub(crate) use update::property_changed;
 
 /// A deployment configuration without a fault. Times, sizes and counts are effective: defaults are filled in.
 ///

@@ -108,6 +108,11 @@ codes! {
     Error ClusterNamedTwice "cluster/named-twice" "a resource id beside group or name";
     Error ResourceId "cluster/resource-id" "a text that is no resource id of a cluster";
     Error AcceleratorAbsent "cluster/accelerator-absent" "an accelerator that the cluster's size lacks";
+    Error VmSizeImmutable "cluster/vm-size-immutable" "nodes of another size";
+    Error AttachedImmutable "cluster/attached-immutable" "a setting of an attached cluster would change";
+    Error DoesNotFit "capacity/does-not-fit" "replicas that no node has room for";
+    Error NoNode "capacity/no-node" "replicas that no node may take";
+    Error RolloutStuck "capacity/rollout-stuck" "an update that can never finish";
     Error BucketCount "config/bucket-count" "the sticky buckets are not 10000 in all";
     Advice Ignored "config/ignored" "a setting that has no effect where it stands";
     Advice Rounded "config/rounded" "a number finer than its unit";
