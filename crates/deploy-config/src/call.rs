@@ -4,6 +4,7 @@ use crate::cluster::{AttachSpec, ProvisionSpec, VmSizes, check_cluster_size};
 use crate::document::DeploymentConfig;
 use crate::endpoint::{EndpointSpec, VersionSpec};
 use crate::finding::{At, Report};
+use crate::inference::InferenceConfig;
 use crate::json::{Json, Value};
 use crate::name::{NameKind, ServiceName, VersionName};
 use crate::read;
@@ -31,6 +32,10 @@ pub enum Call {
     Provision,
     /// `AksCompute.attach_configuration`.
     Attach,
+    /// `inferenceconfig.json`.
+    InferenceConfig,
+    /// Our own document of an endpoint.
+    EndpointDocument,
     /// A name alone, as `{"value": "…"}`.
     Name(NameKind),
 }
@@ -52,6 +57,8 @@ impl Call {
             ("aks_deploy", "deploy_configuration") => Self::DeployService,
             ("aks_deploy", "update") => Self::UpdateService,
             ("aks_deploy" | "aks_endpoint_version", "deploymentconfig_json") => Self::DeploymentConfig,
+            ("aks_deploy" | "aks_endpoint_version", "inferenceconfig_json") => Self::InferenceConfig,
+            ("aks_endpoint_version", "endpoint_document") => Self::EndpointDocument,
             ("aks_endpoint_version", "deploy_configuration") => Self::DeployEndpoint,
             ("aks_endpoint_version", "update") => Self::UpdateEndpoint,
             ("aks_endpoint_version", "create_version") => Self::CreateVersion,
@@ -82,6 +89,14 @@ impl Call {
             Self::DeploymentConfig => match input.as_str() {
                 Some(text) => DeploymentConfig::from_json(text).into_parts().1,
                 None => DeploymentConfig::check_json(input).into_parts().1,
+            },
+            Self::InferenceConfig => match input.as_str() {
+                Some(text) => InferenceConfig::from_json(text).into_parts().1,
+                None => InferenceConfig::check_json(input).into_parts().1,
+            },
+            Self::EndpointDocument => match input.as_str() {
+                Some(text) => EndpointSpec::check(text).into_parts().1,
+                None => EndpointSpec::check_json(input).into_parts().1,
             },
             Self::DeployEndpoint => ServiceSpec::check_endpoint(input).into_parts().1,
             Self::UpdateEndpoint => ServiceUpdate::check_endpoint(input, standing().as_ref()).into_parts().1,

@@ -271,7 +271,11 @@ impl fmt::Display for Nearest {
 impl Demand {
     pub(super) fn may_use(&self, node: &Node) -> bool {
         let labelled = self.selector.iter().all(|(key, value)| node.labels.get(key) == Some(value));
-        labelled && node.taints.iter().all(|taint| self.tolerations.iter().any(|toleration| toleration.covers(taint)))
+        labelled
+            && node
+                .taints
+                .iter()
+                .all(|taint| self.tolerations.iter().any(|toleration| toleration.covers(taint)))
     }
 }
 

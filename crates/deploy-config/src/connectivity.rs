@@ -269,7 +269,9 @@ impl fmt::Display for Requirement {
         match &self.step {
             Step::Resolve { host } => write!(f, "{phase}: {origin} resolves {host}")?,
             Step::Connect { host, port } => write!(f, "{phase}: {origin} reaches {host}:{port}")?,
-            Step::ConnectPods { pods, port } => write!(f, "{phase}: {origin} reaches {pods} pods on port {port}")?,
+            Step::ConnectPods { pods, port } => {
+                write!(f, "{phase}: {origin} reaches {pods} pods on port {port}")?
+            }
         }
         write!(f, " ({})", self.purpose)
     }

@@ -222,10 +222,14 @@ impl Compare for AttachSpec {
         ];
         for (field, _) in differs.into_iter().filter(|(_, differs)| *differs) {
             found.refused.push(
-                Finding::new(Code::AttachedImmutable, &At::root(), format!("{field} of an attached cluster stays as it is"))
-                    .found(format!("another {field}"))
-                    .allowed("what the cluster was attached with")
-                    .remedy("detach the cluster, then attach it with the new setting"),
+                Finding::new(
+                    Code::AttachedImmutable,
+                    &At::root(),
+                    format!("{field} of an attached cluster stays as it is"),
+                )
+                .found(format!("another {field}"))
+                .allowed("what the cluster was attached with")
+                .remedy("detach the cluster, then attach it with the new setting"),
             );
         }
         found.finish()

@@ -24,8 +24,8 @@ mod suggest;
 
 pub use call::Call;
 pub use capacity::{
-    Amounts, Capacity, Demand, Fit, Nearest, Node, Placed, Resource, RolloutPlan, Running, Shortfall, Stuck, Taint,
-    Toleration,
+    Amounts, Capacity, Demand, Fit, Nearest, Node, Placed, Resource, RolloutPlan, Running, Shortfall, Stuck,
+    Taint, Toleration,
 };
 pub use cluster::{
     AttachSpec, ClusterFacts, ClusterPurpose, ClusterRef, InvalidResourceId, LoadBalancer, LoadBalancerSku,

@@ -139,6 +139,7 @@ impl ServiceSpec {
         };
         siblings::named(&settings, &mut report);
         rules::create(&mut settings, &mut report);
+        report.extend(rules::client_crash(&settings));
         if let Some(endpoint) = endpoint {
             siblings::created(&settings, endpoint, &mut report);
         }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use portway_deploy_config::{
-    Amounts, Capacity, Demand, Fit, MemoryMib, Millicores, Node, Resource, RolloutPlan, Running, Taint, Toleration,
+    Amounts, Capacity, Demand, Fit, MemoryMib, Millicores, Node, Resource, RolloutPlan, Running, Taint,
+    Toleration,
 };
 use proptest::prelude::*;
 
@@ -21,7 +22,8 @@ fn demand(name: &str, request: Amounts, replicas: u32) -> Demand {
 
 #[test]
 fn r_cfg_13_says_which_node_lacks_what_and_how_many_would_fit() {
-    let mut capacity = Capacity::new(vec![node(0, amounts(4000, 8192, 0), 110), node(1, amounts(4000, 4096, 0), 110)]);
+    let mut capacity =
+        Capacity::new(vec![node(0, amounts(4000, 8192, 0), 110), node(1, amounts(4000, 4096, 0), 110)]);
     capacity.nodes[0].used = amounts(500, 1024, 0);
     capacity.per_node = amounts(100, 100, 0);
     let wanted = Demand { overhead: Amounts::replica_overhead(), ..demand("svc", amounts(1000, 2048, 0), 5) };
@@ -29,7 +31,10 @@ fn r_cfg_13_says_which_node_lacks_what_and_how_many_would_fit() {
     assert_eq!((short.largest, short.unplaced, short.proven), (3, 2, true));
     assert_eq!(capacity.largest(&wanted), 3);
     let nearest = short.nearest.clone().unwrap();
-    assert_eq!((nearest.node.as_str(), nearest.lacks), ("node-0", vec![(Resource::Memory, 2663 * 3 - (8192 - 1124))]));
+    assert_eq!(
+        (nearest.node.as_str(), nearest.lacks),
+        ("node-0", vec![(Resource::Memory, 2663 * 3 - (8192 - 1124))])
+    );
     let report = Fit::Short(short).report();
     assert_eq!(report.iter().next().unwrap().code.as_str(), "capacity/does-not-fit");
 }
@@ -42,7 +47,9 @@ fn r_cfg_13_selectors_and_taints_are_obeyed() {
     let capacity = Capacity::new(vec![gpu_node, node(1, amounts(4000, 8192, 0), 110)]);
     let mut wanted = demand("svc", amounts(100, 100, 1), 2);
     wanted.selector.insert("pool".into(), "gpu".into());
-    let Fit::Short(short) = capacity.fit(std::slice::from_ref(&wanted)) else { panic!("the taint keeps it away") };
+    let Fit::Short(short) = capacity.fit(std::slice::from_ref(&wanted)) else {
+        panic!("the taint keeps it away")
+    };
     assert_eq!((short.nearest.as_ref(), short.largest), (None, 0));
     assert_eq!(Fit::Short(short).report().iter().next().unwrap().code.as_str(), "capacity/no-node");
     wanted.tolerations.push(Toleration { key: Some("sku".into()), value: None });
@@ -51,7 +58,10 @@ fn r_cfg_13_selectors_and_taints_are_obeyed() {
 
 #[test]
 fn r_cfg_13_named_accelerators_count() {
-    let fpga = |count| Amounts { accelerators: BTreeMap::from([("xilinx.com/fpga".into(), count)]), ..amounts(1000, 1000, 0) };
+    let fpga = |count| Amounts {
+        accelerators: BTreeMap::from([("xilinx.com/fpga".into(), count)]),
+        ..amounts(1000, 1000, 0)
+    };
     let capacity = Capacity::new(vec![node(0, fpga(1), 10)]);
     let small = Amounts { accelerators: fpga(1).accelerators, ..amounts(10, 10, 0) };
     let Fit::Short(short) = capacity.fit(&[demand("svc", small, 2)]) else { panic!("one card for two") };
@@ -72,7 +82,10 @@ fn r_cfg_13_an_update_without_a_spare_gpu_can_never_finish() {
     };
     let stuck = capacity.roll(&plan).unwrap_err();
     assert_eq!(stuck.nearest.as_ref().unwrap().lacks, [(Resource::Gpu, 1)]);
-    assert_eq!(stuck.to_string(), "the update stops at 0 of 1 new replicas: node node-0 lacks 1 GPU for one more");
+    assert_eq!(
+        stuck.to_string(),
+        "the update stops at 0 of 1 new replicas: node node-0 lacks 1 GPU for one more"
+    );
     assert_eq!(stuck.report().iter().next().unwrap().code.as_str(), "capacity/rollout-stuck");
     assert_eq!(capacity.roll(&RolloutPlan { surge: 0, unavailable: 1, ..plan.clone() }), Ok(()));
     let neither = capacity.roll(&RolloutPlan { surge: 0, unavailable: 0, ..plan }).unwrap_err();
@@ -121,8 +134,11 @@ prop_compose! {
 /// Every state an update can reach: old and new replicas by node.
 fn can_finish(capacity: &Capacity, plan: &RolloutPlan) -> bool {
     let (count, wanted) = (capacity.nodes.len(), plan.new.replicas);
-    let old: Vec<u32> =
-        capacity.nodes.iter().map(|node| plan.running.iter().filter(|r| r.node == node.name).map(|r| r.count).sum()).collect();
+    let old: Vec<u32> = capacity
+        .nodes
+        .iter()
+        .map(|node| plan.running.iter().filter(|r| r.node == node.name).map(|r| r.count).sum())
+        .collect();
     let (one_old, one_new) = (plain(&plan.old, 1), plain(&plan.new.request, 1));
     let start = (old.clone(), vec![0; count]);
     let (mut seen, mut stack) = (HashSet::from([start.clone()]), vec![start]);

@@ -20,7 +20,9 @@ impl Dimensions {
 
     pub(super) fn vector(&self, amounts: &Amounts, pods: u32) -> Vector {
         let mut vector = vec![amounts.cpu.0.into(), amounts.memory.0.into(), amounts.gpu.into(), pods.into()];
-        vector.extend(self.0.iter().map(|name| u64::from(amounts.accelerators.get(name).copied().unwrap_or(0))));
+        vector.extend(
+            self.0.iter().map(|name| u64::from(amounts.accelerators.get(name).copied().unwrap_or(0))),
+        );
         vector
     }
 
@@ -42,7 +44,11 @@ impl Dimensions {
     /// What is free on a node.
     pub(super) fn free(&self, node: &Node, per_node: &Amounts) -> Vector {
         let taken = add(&self.vector(&node.used, node.used_pods), &self.vector(per_node, 0));
-        self.vector(&node.allocatable, node.max_pods).iter().zip(taken).map(|(all, taken)| all.saturating_sub(taken)).collect()
+        self.vector(&node.allocatable, node.max_pods)
+            .iter()
+            .zip(taken)
+            .map(|(all, taken)| all.saturating_sub(taken))
+            .collect()
     }
 }
 
@@ -52,7 +58,12 @@ fn add(one: &[u64], other: &[u64]) -> Vector {
 
 /// How many of `request` go into `free`; the place that each takes keeps the number finite.
 pub(super) fn count(free: &[u64], request: &[u64]) -> u64 {
-    free.iter().zip(request).filter(|(_, wanted)| **wanted > 0).map(|(free, wanted)| free / wanted).min().unwrap_or(0)
+    free.iter()
+        .zip(request)
+        .filter(|(_, wanted)| **wanted > 0)
+        .map(|(free, wanted)| free / wanted)
+        .min()
+        .unwrap_or(0)
 }
 
 pub(super) fn take(free: &mut [u64], request: &[u64], count: u64) {
@@ -93,7 +104,9 @@ impl<'a> Problem<'a> {
         let free = capacity.nodes.iter().map(|node| dimensions.free(node, &capacity.per_node)).collect();
         let allowed = demands
             .iter()
-            .map(|demand| (0..capacity.nodes.len()).filter(|&node| demand.may_use(&capacity.nodes[node])).collect())
+            .map(|demand| {
+                (0..capacity.nodes.len()).filter(|&node| demand.may_use(&capacity.nodes[node])).collect()
+            })
             .collect();
         Self { capacity, demands, dimensions, requests, free, allowed }
     }
@@ -153,7 +166,8 @@ impl<'a> Problem<'a> {
         // The fewest kinds of room missing, then the smallest part of the request that is.
         let nearness = |node: &usize| {
             let missing = free[*node].iter().zip(request).filter(|(free, wanted)| wanted > free);
-            let part = |(free, wanted): (&u64, &u64)| u128::from(wanted - free) * 1_000_000 / u128::from(*wanted);
+            let part =
+                |(free, wanted): (&u64, &u64)| u128::from(wanted - free) * 1_000_000 / u128::from(*wanted);
             (missing.clone().count(), missing.map(part).sum::<u128>())
         };
         let nearest = self.allowed[demand].iter().copied().min_by_key(nearness).map(|node| Nearest {
@@ -196,7 +210,8 @@ pub(super) fn fit(capacity: &Capacity, demands: &[Demand]) -> Fit {
 
 pub(super) fn largest(capacity: &Capacity, demand: &Demand) -> u32 {
     let problem = Problem::new(capacity, std::slice::from_ref(demand));
-    let room: u64 = problem.allowed[0].iter().map(|&node| count(&problem.free[node], &problem.requests[0])).sum();
+    let room: u64 =
+        problem.allowed[0].iter().map(|&node| count(&problem.free[node], &problem.requests[0])).sum();
     u32::try_from(room).unwrap_or(u32::MAX)
 }
 
@@ -227,7 +242,8 @@ impl Search<'_, '_> {
         let problem = self.problem;
         let Some(&node) = problem.allowed[demand].get(index) else { return Some(false) };
         let request = &problem.requests[demand];
-        let room: u64 = problem.allowed[demand][index..].iter().map(|&node| count(&free[node], request)).sum();
+        let room: u64 =
+            problem.allowed[demand][index..].iter().map(|&node| count(&free[node], request)).sum();
         if room < rest {
             return Some(false);
         }

@@ -96,14 +96,20 @@ impl<'a> State<'a> {
         let dimensions = Dimensions::of(node_amounts.chain(others));
         let free = capacity.nodes.iter().map(|node| dimensions.free(node, &capacity.per_node)).collect();
         let running = |name: &str| -> u64 {
-            plan.running.iter().filter(|running| running.node == name).map(|running| u64::from(running.count)).sum()
+            plan.running
+                .iter()
+                .filter(|running| running.node == name)
+                .map(|running| u64::from(running.count))
+                .sum()
         };
         Self {
             request: dimensions.request(&plan.new),
             old_request: dimensions.vector(&plan.old, 1),
             free,
             old: capacity.nodes.iter().map(|node| running(&node.name)).collect(),
-            allowed: (0..capacity.nodes.len()).filter(|&node| plan.new.may_use(&capacity.nodes[node])).collect(),
+            allowed: (0..capacity.nodes.len())
+                .filter(|&node| plan.new.may_use(&capacity.nodes[node]))
+                .collect(),
             new: 0,
             dimensions,
             capacity,
@@ -133,7 +139,8 @@ impl<'a> State<'a> {
         // A new replica must also come within the surplus: too many old ones have to go before anything starts.
         let most = u64::from(self.plan.new.replicas) + u64::from(self.plan.surge);
         let excess = (self.total() + 1).saturating_sub(most);
-        let helpful = self.allowed.iter().filter_map(|&node| self.needed(node).map(|needed| (needed, node))).min();
+        let helpful =
+            self.allowed.iter().filter_map(|&node| self.needed(node).map(|needed| (needed, node))).min();
         let Some((needed, node)) = helpful else { return false };
         let go = needed.max(excess);
         if go == 0 || go > may {
@@ -165,7 +172,8 @@ impl<'a> State<'a> {
 
     fn stuck(&self, proven: bool) -> Stuck {
         let short = |node: &usize| lacks(&self.dimensions, &self.free[*node], &self.request).len();
-        let nearest = self.allowed.iter().copied().filter(|node| short(node) > 0).min_by_key(|node| short(node));
+        let nearest =
+            self.allowed.iter().copied().filter(|node| short(node) > 0).min_by_key(|node| short(node));
         Stuck {
             started: u32::try_from(self.new).unwrap_or(u32::MAX),
             replicas: self.plan.new.replicas,

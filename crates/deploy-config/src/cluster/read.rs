@@ -224,10 +224,14 @@ impl Ssl {
             TRIO.iter().zip(&self.trio).filter(|(_, given)| given.is_none()).map(|(key, _)| *key).collect();
         let Some(at) = self.first().filter(|_| !absent.is_empty() && !self.bad) else { return };
         report.push(
-            Finding::new(Code::TlsIncomplete, at, format!("{} missing beside {}", absent.join(" and "), label(at)))
-                .found(format!("{} of 3", 3 - absent.len()))
-                .allowed("ssl_cname, ssl_cert_pem_file and ssl_key_pem_file together")
-                .remedy("add what is missing"),
+            Finding::new(
+                Code::TlsIncomplete,
+                at,
+                format!("{} missing beside {}", absent.join(" and "), label(at)),
+            )
+            .found(format!("{} of 3", 3 - absent.len()))
+            .allowed("ssl_cname, ssl_cert_pem_file and ssl_key_pem_file together")
+            .remedy("add what is missing"),
         );
         self.bad = true;
     }

@@ -1,6 +1,6 @@
 //! The rules of settings: bounds of single values, then what they must be to each other.
 
-use super::field::{Field, Kind, Spelling};
+use super::field::{Field, Kind};
 use super::settings::{Settings, number_fault};
 use crate::decimal::Decimal;
 use crate::endpoint::named_replicas_fault;
@@ -326,21 +326,21 @@ pub(crate) fn advice(settings: &Settings, report: &mut Report) {
             );
         }
     }
-    if settings.spelling == Spelling::Sdk
-        && settings.takes == super::Takes::Version
-        && LIMITS
-            .iter()
-            .any(|pair| settings.spot(pair.request).is_some() || settings.spot(pair.limit).is_some())
-    {
-        report.push(
-            Finding::new(
-                Code::ClientCrash,
-                &settings.root,
-                "azureml-core 1.35 to 1.61 crashes when a version is created or updated with sizes of its own",
-            )
-            .found("a size")
-            .allowed("sizes, with another client")
-            .remedy("leave sizes out when that client is used"),
-        );
-    }
+}
+
+/// A version with sizes of its own cannot be created by the client that most scripts use.
+pub(crate) fn client_crash(settings: &Settings) -> Option<Finding> {
+    let sized = LIMITS
+        .iter()
+        .any(|pair| settings.spot(pair.request).is_some() || settings.spot(pair.limit).is_some());
+    sized.then(|| {
+        Finding::new(
+            Code::ClientCrash,
+            &settings.root,
+            "azureml-core 1.35 to 1.61 crashes when it creates a version with sizes of its own",
+        )
+        .found("a size")
+        .allowed("sizes, with another client")
+        .remedy("leave sizes out when that client is used")
+    })
 }

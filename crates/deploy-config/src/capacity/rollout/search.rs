@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::State;
 use super::super::pack::{count, give, take};
+use super::State;
 
 /// Old and new replicas by node.
 type Seen = (Vec<u64>, Vec<u64>);
