@@ -2,6 +2,7 @@
 
 mod admit;
 mod estimate;
+mod judge;
 mod levels;
 mod limits;
 mod members;
@@ -22,6 +23,7 @@ mod stored;
 mod tickets;
 
 pub use admit::{Admit, Load, ReplicaLoad, Slot};
+pub use judge::{Judge, Tally, Verdict};
 pub use limits::{Cause, Limits, Refusal, RetryAfter, Waiting};
 pub use outlier::{Outcome, OutlierPolicy};
 pub use parked::Waiter;

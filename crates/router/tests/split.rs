@@ -38,7 +38,7 @@ impl Ledger {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// The worst that is known: all but a crumb to those that are owed most, ever fewer of them.
     #[test]
@@ -79,7 +79,7 @@ proptest! {
     }
 
     #[test]
-    fn r_rtr_4_error_stays_below_two_through_live_changes(changes in prop::collection::vec((shares(), 0..40_u64), 1..200)) {
+    fn r_rtr_4_error_stays_below_two_through_live_changes(changes in prop::collection::vec((shares(), 0..40_u64), 1..100)) {
         let mut split = Split::new(Shares::all_to(0));
         let mut ledger = Ledger::default();
         for (shares, tickets) in changes {
