@@ -1,5 +1,5 @@
-//! Prints the tables of `RESULTS.md`: our presets and the peers' rules on the same simulated traffic, tuned and held back apart.
-//! `cargo run --release -p portway-autoscale --features sim --example suite`
+//! Prints `RESULTS.md`: our presets and the peers' rules on the same simulated traffic, tuned and held back apart.
+//! `cargo run --release -p portway-autoscale --features sim --example suite` (some minutes; `--tuned` for the tuned part by kind and service)
 
 #[path = "../tests/suite/mod.rs"]
 mod suite;
@@ -10,51 +10,143 @@ use portway_autoscale::Preset;
 use suite::{Case, Contender, Row, cases, mean, play, shapes, worst_tenth};
 
 const HOUR: Duration = Duration::from_secs(3_600);
+/// The peers' targets, and those of ours: finer and up to the end, where ours are cheap.
 const TARGETS: [u16; 5] = [50, 60, 70, 80, 90];
+const OUR_TARGETS: [u16; 8] = [50, 60, 70, 80, 85, 90, 95, 100];
 
-fn main() {
-    let tuned = cases(&shapes::TUNED, shapes::TUNING_SEEDS, HOUR);
-    if std::env::args().any(|argument| argument == "--tuned") {
-        block("Tuned: 7 kinds, seeds of the tuning", &tuned);
-        return by_kind(&tuned);
-    }
-    let kinds = [&shapes::TUNED[..], &shapes::HELD_BACK].concat();
-    println!(
-        "# Results\n\nPrinted by `cargo run --release -p portway-autoscale --features sim --example suite`.\n"
-    );
-    println!("{}\n", HOW_TO_READ);
-    block("Tuned: 7 kinds, seeds of the tuning", &tuned);
-    block("Held back: all 12 kinds, final seeds", &cases(&kinds, shapes::FINAL_SEEDS, HOUR));
-    table("Of these, the 5 kinds never tuned on", &cases(&shapes::HELD_BACK, shapes::FINAL_SEEDS, HOUR));
-}
+const HEAD: &str = "\
+# Results
 
-const HOW_TO_READ: &str = "\
+Printed by `cargo run --release -p portway-autoscale --features sim --example suite`.
+
 Each line is a mean over kinds of workload × 5 services × seeds, one simulated hour each, every case counting the same. *In time*: requests
 that started within the promised wait. *Worst tenth*: the same over the worst tenth of the cases. *Cost*: paid replica-seconds over
 those of a provisioner who knows every request beforehand. *Raises after cuts*: raises within a minute of a cut, per hour. In brackets:
-against Knative's defaults in the same run, with 95 % intervals of the paired difference in points.";
+against Knative's defaults in the same run, with the 95 % interval of the paired difference in points. The peers' rules are fixtures
+(`tests/suite/peers.rs`), fed with the same samples once a second; the kinds and services are in `tests/suite/shapes.rs`.
+";
 
-fn block(title: &str, cases: &[Case]) {
-    table(title, cases);
-    front(cases);
+fn main() {
+    let tuned = Part::new(&shapes::TUNED, shapes::TUNING_SEEDS);
+    if std::env::args().any(|argument| argument == "--tuned") {
+        tuned.table("Tuned: 7 kinds, seeds of the tuning", &shapes::TUNED);
+        return tuned.by_kind();
+    }
+    println!("{HEAD}");
+    tuned.table("Tuned: 7 kinds, seeds of the tuning", &shapes::TUNED);
+    tuned.front();
+    let kinds = [&shapes::TUNED[..], &shapes::HELD_BACK].concat();
+    let held_back = Part::new(&kinds, shapes::FINAL_SEEDS);
+    held_back.table("Held back: all 12 kinds, seeds never tuned on", &kinds);
+    held_back.table("Of these, the 5 kinds never tuned on", &shapes::HELD_BACK);
+    held_back.front();
+}
+
+/// Cases, and what each contender made of them at each target.
+struct Part {
+    cases: Vec<Case>,
+    rows: Vec<(Contender, u16, Vec<Row>)>,
+}
+
+impl Part {
+    fn new(kinds: &[&'static str], seeds: std::ops::Range<u64>) -> Self {
+        let cases = cases(kinds, seeds, HOUR);
+        let peers = Contender::PEERS.into_iter().flat_map(|peer| TARGETS.map(|target| (peer, target)));
+        let ours = Preset::ALL
+            .into_iter()
+            .flat_map(|preset| OUR_TARGETS.map(|target| (Contender::Ours(preset), target)));
+        let rows = peers.chain(ours).map(|(contender, target)| {
+            let rows = play(&cases, |scenario| contender.scaler(target, scenario));
+            (contender, target, rows)
+        });
+        Self { rows: rows.collect(), cases }
+    }
+
+    /// The rows of a contender at 70 % that belong to some kinds.
+    fn rows_of(&self, contender: Contender, kinds: &[&str]) -> Vec<Row> {
+        let found = self
+            .rows
+            .iter()
+            .find(|row| (row.0, row.1) == (contender, 70))
+            .expect("70 is a target of everyone");
+        self.cases
+            .iter()
+            .zip(&found.2)
+            .filter(|(case, _)| kinds.contains(&case.kind))
+            .map(|(_, row)| *row)
+            .collect()
+    }
+
+    fn table(&self, title: &str, kinds: &[&str]) {
+        let knative = self.rows_of(Contender::Knative, kinds);
+        println!("## {title} ({} cases)\n", knative.len());
+        println!(
+            "| policy, target 70 % | in time % | worst tenth % | refused % | cost | actions/h | raises after cuts/h |"
+        );
+        println!("|---|---|---|---|---|---|---|");
+        for contender in contenders() {
+            println!("{}", line(contender, &self.rows_of(contender, kinds), &knative));
+        }
+        println!();
+    }
+
+    /// In time, cost and raises after cuts of each contender by kind and service.
+    fn by_kind(&self) {
+        for (contender, kind) in
+            contenders().into_iter().flat_map(|contender| shapes::TUNED.map(|kind| (contender, kind)))
+        {
+            let rows = self.rows_of(contender, &[kind]);
+            let names: Vec<&str> =
+                self.cases.iter().filter(|case| case.kind == kind).map(|case| case.service).collect();
+            let cell = |service: &str| {
+                let these: Vec<Row> = names
+                    .iter()
+                    .zip(&rows)
+                    .filter(|(name, _)| **name == service)
+                    .map(|(_, row)| *row)
+                    .collect();
+                let row = mean(&these);
+                format!("{:6.2} {:4.2} {:5.1}", row.in_time, row.cost, row.raises_after_cuts)
+            };
+            println!(
+                "{:26} {kind:10} {}",
+                contender.name(),
+                shapes::services().map(|(service, _, _)| cell(service)).join(" | ")
+            );
+        }
+    }
+
+    /// Whether some setting of ours is at least as good and as cheap as each setting of a peer.
+    fn front(&self) {
+        println!(
+            "Targets swept from 50 to 90 %: each point of a peer, and the cheapest of ours that answers at least as many in time.\n"
+        );
+        println!(
+            "| peer | target | in time % | cost | ours | in time % | cost |\n|---|---|---|---|---|---|---|"
+        );
+        let points: Vec<(Contender, u16, Row)> =
+            self.rows.iter().map(|(contender, target, rows)| (*contender, *target, mean(rows))).collect();
+        let (ours, peers): (Vec<_>, Vec<_>) =
+            points.into_iter().partition(|point| matches!(point.0, Contender::Ours(_)));
+        let (all, mut outside) = (peers.len(), 0);
+        for (peer, target, theirs) in peers {
+            let as_good = ours.iter().filter(|(_, _, row)| row.in_time >= theirs.in_time);
+            let best = as_good.min_by(|one, two| one.2.cost.total_cmp(&two.2.cost));
+            outside += u32::from(best.is_none_or(|best| best.2.cost > theirs.cost));
+            let answer = best.map_or_else(
+                || "none | | |".to_owned(),
+                |(ours, target, row)| {
+                    format!("{} {target} | {:.2} | {:.3} |", ours.name(), row.in_time, row.cost)
+                },
+            );
+            println!("| {} | {target} | {:.2} | {:.3} | {answer}", peer.name(), theirs.in_time, theirs.cost);
+        }
+        println!("\n{outside} of {all} points of the peers lie outside the front of the presets.\n");
+    }
 }
 
 fn contenders() -> Vec<Contender> {
     Contender::PEERS.into_iter().chain(Preset::ALL.map(Contender::Ours)).collect()
-}
-
-fn table(title: &str, cases: &[Case]) {
-    println!("## {title} ({} cases)\n", cases.len());
-    println!(
-        "| policy, target 70 % | in time % | worst tenth % | refused % | cost | actions/h | raises after cuts/h |"
-    );
-    println!("|---|---|---|---|---|---|---|");
-    let knative = play(cases, |scenario| Contender::Knative.scaler(70, scenario));
-    for contender in contenders() {
-        let rows = play(cases, |scenario| contender.scaler(70, scenario));
-        println!("{}", line(contender, &rows, &knative));
-    }
-    println!();
 }
 
 fn line(contender: Contender, rows: &[Row], knative: &[Row]) -> String {
@@ -79,54 +171,4 @@ fn line(contender: Contender, rows: &[Row], knative: &[Row]) -> String {
         this.raises_after_cuts,
         this.raises_after_cuts / base.raises_after_cuts,
     )
-}
-
-/// In time, cost and raises after cuts of each contender by kind and service.
-fn by_kind(cases: &[Case]) {
-    let all = contenders()
-        .into_iter()
-        .map(|contender| (contender, play(cases, |scenario| contender.scaler(70, scenario))));
-    for (contender, rows) in all {
-        println!("{}", contender.name());
-        for kind in shapes::TUNED {
-            let cell = |service: &str| {
-                let these =
-                    cases.iter().zip(&rows).filter(|(case, _)| case.kind == kind && case.service == service);
-                let row = mean(&these.map(|(_, row)| *row).collect::<Vec<_>>());
-                format!("{:6.2} {:4.2} {:5.1}", row.in_time, row.cost, row.raises_after_cuts)
-            };
-            println!("  {kind:10} {}", shapes::services().map(|(service, _, _)| cell(service)).join(" | "));
-        }
-    }
-}
-
-/// Whether some setting of ours is at least as good and as cheap as each setting of a peer.
-fn front(cases: &[Case]) {
-    let point =
-        |contender: Contender, target| mean(&play(cases, |scenario| contender.scaler(target, scenario)));
-    let ours: Vec<(Preset, u16, Row)> = Preset::ALL
-        .into_iter()
-        .flat_map(|preset| TARGETS.map(|target| (preset, target)))
-        .map(|(preset, target)| (preset, target, point(Contender::Ours(preset), target)))
-        .collect();
-    println!(
-        "Targets swept from 50 to 90 %: each point of a peer, and the cheapest of ours that answers at least as many in time.\n"
-    );
-    println!("| peer | target | in time % | cost | ours | in time % | cost |\n|---|---|---|---|---|---|---|");
-    let mut outside = 0;
-    for (peer, target) in Contender::PEERS.into_iter().flat_map(|peer| TARGETS.map(|target| (peer, target))) {
-        let theirs = point(peer, target);
-        let as_good = ours.iter().filter(|(_, _, row)| row.in_time >= theirs.in_time);
-        let best = as_good.min_by(|one, two| one.2.cost.total_cmp(&two.2.cost));
-        outside += u32::from(best.is_none_or(|best| best.2.cost > theirs.cost));
-        let answer = best.map_or_else(
-            || "none | | |".to_owned(),
-            |(preset, target, row)| format!("{preset} {target} | {:.2} | {:.3} |", row.in_time, row.cost),
-        );
-        println!("| {} | {target} | {:.2} | {:.3} | {answer}", peer.name(), theirs.in_time, theirs.cost);
-    }
-    println!(
-        "\n{outside} of {} points of the peers lie outside the front of the presets.\n",
-        8 * TARGETS.len()
-    );
 }

@@ -47,7 +47,9 @@ pub(crate) fn policy_for(preset: Preset, target: u16, service: &Service) -> Poli
         51..=60 => 0.001,
         61..=70 => 0.01,
         71..=80 => 0.1,
-        81.. => 0.5,
+        81..=85 => 0.3,
+        86..=90 => 0.5,
+        91.. => 0.9,
     };
     Policy {
         target: Target::percent(target).expect("a percentage"),
