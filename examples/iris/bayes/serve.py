@@ -60,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
         except (ValueError, KeyError, TypeError) as error:
             return self.answer(400, {"error": f"send {{\"data\": [[four lengths in cm], ...]}}: {error!r}"})
         time.sleep(WORK_SECONDS)
-        self.answer(200, {"model": "bayes", "species": species})
+        self.answer(200, {"model": "bayes", "species": species, "process": os.getpid()})
 
     def answer(self, status, content):
         text = json.dumps(content).encode()

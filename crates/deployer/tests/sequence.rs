@@ -1,0 +1,282 @@
+//! The documented sequence: its steps, their order, and what each failure leaves behind.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use portway_backend::{Artifacts, DocKind, EntryStyle, Environment, ErrorKind, Phase, ReplicaState, Status};
+use portway_deployer::{
+    DeployError, Event, Image, ImageError, ImageOrigin, ImageRequest, ImageSource, OperationState, Reaction,
+    Step, Tags,
+};
+use portway_hashing::resolve::BuildLog;
+use support::*;
+
+fn steps(events: &[Event]) -> Vec<Step> {
+    let step = |event: &Event| if let Event::Began(step) = event { Some(*step) } else { None };
+    events.iter().filter_map(step).collect()
+}
+
+#[tokio::test]
+async fn r_run_1_every_step_is_an_event_in_the_documented_order() {
+    let world = World::new();
+    let operation = world.deployer.deploy(endpoint("iris", "first"), world.source()).await.unwrap();
+    operation.wait().await.unwrap();
+    let events = events(&operation).await;
+
+    use Step::{Apply, Check, Credentials, Image, Pack, Ready, Route, Upload};
+    assert_eq!(steps(&events), [Check, Pack, Image, Upload, Apply, Ready, Credentials, Route]);
+    assert!(events.contains(&Event::Packed { files: 1, bytes: INIT_RUN.len() as u64 }));
+    assert!(events.contains(&Event::Credentials { new: true }));
+    let routed = Event::Routed {
+        shares: vec![(version("first"), 10_000)],
+        default: version("first"),
+        control: version("first"),
+    };
+    assert!(events.contains(&routed));
+    assert_eq!(events.last(), Some(&Event::Ended(OperationState::Succeeded)));
+
+    let applied = world.backend.applied(&id("first")).unwrap();
+    assert_eq!(applied.program.style, EntryStyle::InitRun);
+    assert_eq!(applied.program.script.as_deref(), Some("score.py"));
+    let project = applied.program.project.unwrap();
+    let stored = world.artifacts.get(&project.artifact).await.unwrap().unwrap();
+    assert_eq!(stored.info.digest, project.digest);
+}
+
+#[tokio::test]
+async fn r_run_1_a_version_gets_no_share_before_its_replicas_are_ready() {
+    let world = World::new();
+    world.deployed().await;
+    world.backend.stage(Phase::Transitioning, "starting");
+    let creating =
+        world.deployer.create_version(&iris(), spec("second", 10), Tags::default(), world.other_source());
+    let operation = creating.await.unwrap();
+    told(&operation, |event| matches!(event, Event::Replicas { message, .. } if message == "starting")).await;
+    assert_eq!(shares(&world.endpoint().await.unwrap()), [("first".to_owned(), 10_000)]);
+
+    world.backend.heal(&id("second"));
+    operation.wait().await.unwrap();
+    let after = world.endpoint().await.unwrap();
+    assert_eq!(shares(&after), [("first".to_owned(), 9_000), ("second".to_owned(), 1_000)]);
+}
+
+#[tokio::test]
+async fn r_run_3_the_style_of_the_script_is_found_or_given() {
+    let world = World::new();
+    let mut source = world.other_source();
+    let operation = world.deployer.deploy(endpoint("iris", "first"), source.clone()).await.unwrap();
+    operation.wait().await.unwrap();
+    assert_eq!(world.backend.applied(&id("first")).unwrap().program.style, EntryStyle::Listens);
+
+    source.style = Some(EntryStyle::InitRun);
+    let operation =
+        world.deployer.create_version(&iris(), spec("second", 0), Tags::default(), source).await.unwrap();
+    operation.wait().await.unwrap();
+    assert_eq!(world.backend.applied(&id("second")).unwrap().program.style, EntryStyle::InitRun);
+}
+
+#[tokio::test]
+async fn all_faults_of_a_request_come_at_once_and_nothing_happens() {
+    let world = World::new();
+    let mut two = endpoint("iris", "first");
+    two.versions.push(spec("second", 90));
+    let mut source = world.source();
+    source.script = "../score.py".into();
+    let refused = world.deployer.deploy(two, source).await.unwrap_err();
+    let DeployError::Refused(faults) = refused else { panic!("{refused}") };
+    let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
+    assert_eq!(fields, ["/versions", "versions", "script"], "{faults:?}");
+    assert!(world.document(DocKind::Operation, "iris").await.is_none());
+    assert!(world.backend.applied(&id("first")).is_none());
+}
+
+#[tokio::test]
+async fn scripts_that_cannot_run_are_refused_before_anything_is_applied() {
+    let world = World::new();
+    std::fs::create_dir(world.folder.path().join("folder.py")).unwrap();
+    for (script, says) in [
+        ("none.py", "does not exist"),
+        ("/etc/passwd", "outside the project"),
+        ("folder.py", "no regular file"),
+    ] {
+        let mut source = world.source();
+        source.script = script.into();
+        let refused = world.deployer.deploy(endpoint("iris", "first"), source).await.unwrap_err().to_string();
+        assert!(refused.contains(says), "{refused}");
+    }
+    let mut source = world.source();
+    source.folder = "/no/such/folder".into();
+    let refused = world.deployer.deploy(endpoint("iris", "first"), source).await.unwrap_err().to_string();
+    assert!(refused.contains("/no/such/folder"), "{refused}");
+}
+
+#[tokio::test]
+async fn r_img_3_a_script_that_is_ignored_is_no_part_of_the_project() {
+    let world = World::new();
+    write(world.folder.path(), ".amlignore", "score.py\n");
+    let operation = world.deployer.deploy(endpoint("iris", "first"), world.source()).await.unwrap();
+    let failure = operation.wait().await.unwrap_err();
+    assert_eq!((failure.step, failure.reaction), (Step::Pack, Reaction::Change));
+    assert!(failure.message.contains(".amlignore"), "{failure}");
+}
+
+#[tokio::test]
+async fn r_img_2_a_build_is_told_line_by_line() {
+    struct Built;
+    #[async_trait]
+    impl ImageSource for Built {
+        async fn image(&self, _: &ImageRequest, log: Arc<dyn BuildLog>) -> Result<Image, ImageError> {
+            log.line("step 1");
+            let environment = Environment::Image { reference: "repo@sha256:0".into() };
+            Ok(Image { name: "v1-0".into(), environment, origin: ImageOrigin::Built })
+        }
+    }
+    let world = World::with_images(Arc::new(Built));
+    let operation = world.deployer.deploy(endpoint("iris", "first"), world.source()).await.unwrap();
+    let events = events(&operation).await;
+    let line = events.iter().position(|event| *event == Event::BuildLine("step 1".into())).unwrap();
+    let image = Event::Image { name: "v1-0".into(), origin: ImageOrigin::Built };
+    assert_eq!(events[line + 1], image);
+}
+
+#[tokio::test]
+async fn an_image_that_cannot_be_made_ends_the_operation_and_says_why() {
+    let world = World::new();
+    let mut source = world.source();
+    source.image.conda = Some("dependencies: []".into());
+    let operation = world.deployer.deploy(endpoint("iris", "first"), source).await.unwrap();
+    let failure = operation.wait().await.unwrap_err();
+    assert_eq!((failure.step, failure.reaction), (Step::Image, Reaction::Change));
+    assert_nothing_is_left(&world).await;
+}
+
+async fn assert_nothing_is_left(world: &World) {
+    assert!(world.endpoint().await.is_none());
+    assert!(world.document(DocKind::Credentials, "iris").await.is_none());
+    assert!(world.document(DocKind::Verifier, "iris").await.is_none());
+    assert!(world.backend.applied(&id("first")).is_none());
+    assert_eq!(world.stored().await, 0);
+}
+
+#[tokio::test]
+async fn r_run_4_replicas_that_fail_end_the_operation_with_their_reason_and_their_logs() {
+    let world = World::new();
+    world.backend.stage(Phase::Failed, "exit status 1");
+    let operation = world.deployer.deploy(endpoint("iris", "first"), world.source()).await.unwrap();
+    let failure = operation.wait().await.unwrap_err();
+    assert_eq!((failure.step, failure.reaction), (Step::Ready, Reaction::Change));
+    assert!(failure.message.contains("failed (0 of 1 ready): exit status 1"), "{failure}");
+    assert!(failure.logs.contains("iris-first-0"), "{}", failure.logs);
+    assert_nothing_is_left(&world).await;
+    let state = world.deployer.state(&iris()).await.unwrap();
+    assert_eq!(state.phase, Phase::Failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_run_4_replicas_that_are_not_ready_in_time_end_the_operation() {
+    let world = World::new();
+    let deployer = world.deployer.clone().ready_within(Duration::from_secs(60));
+    world.backend.stage(Phase::Unschedulable, "no room");
+    let operation = deployer.deploy(endpoint("iris", "first"), world.source()).await.unwrap();
+    let failure = operation.wait().await.unwrap_err();
+    assert!(matches!(operation.state(), OperationState::TimedOut(_)));
+    assert_eq!(failure.reaction, Reaction::MakeRoom);
+    assert!(failure.message.contains("within 60 s (0 of 1 ready): no room"), "{failure}");
+    assert_nothing_is_left(&world).await;
+}
+
+#[tokio::test]
+async fn a_version_that_fails_leaves_the_running_ones_alone() {
+    let world = World::new();
+    world.deployed().await;
+    let before = (world.endpoint().await, world.backend.applied(&id("first")));
+    world.backend.stage(Phase::Failed, "exit status 1");
+    let operation =
+        world.deployer.create_version(&iris(), spec("second", 10), Tags::default(), world.other_source());
+    operation.await.unwrap().wait().await.unwrap_err();
+    assert_eq!((world.endpoint().await, world.backend.applied(&id("first"))), before);
+    assert!(world.backend.applied(&id("second")).is_none());
+    assert_eq!(world.stored().await, 1, "the failed version's project is deleted");
+    assert!(world.deployer.keys(&iris()).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_update_that_fails_brings_the_old_source_back() {
+    let world = World::new();
+    world.deployed().await;
+    let before = world.backend.applied(&id("first"));
+    world.backend.stage(Phase::Failed, "exit status 1");
+    let mut change = VersionChange::default();
+    change.source = Some(world.other_source());
+    let operation = world.deployer.update_version(&iris(), &version("first"), change).await.unwrap();
+    operation.wait().await.unwrap_err();
+    assert!(events(&operation).await.contains(&Event::Restored(id("first"))));
+    assert_eq!(world.backend.applied(&id("first")), before);
+    assert_eq!(world.stored().await, 1);
+}
+
+#[tokio::test]
+async fn an_update_rolls_new_source_out_and_deletes_the_old_project() {
+    let world = World::new();
+    world.deployed().await;
+    let mut change = VersionChange::default();
+    change.source = Some(world.other_source());
+    let operation = world.deployer.update_version(&iris(), &version("first"), change).await.unwrap();
+    operation.wait().await.unwrap();
+    let applied = world.backend.applied(&id("first")).unwrap();
+    assert_eq!(applied.program.script.as_deref(), Some("serve.py"));
+    let stored = world.artifacts.list("projects/iris").await.unwrap();
+    assert_eq!(stored.len(), 1);
+    assert_eq!(Some(&stored[0].name), applied.program.project.as_ref().map(|project| &project.artifact));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_catalog_that_is_away_for_a_moment_is_asked_again() {
+    let world = World::new();
+    world.catalog.faults().fail_next(ErrorKind::Unavailable, 2);
+    world.deployed().await;
+    assert!(world.endpoint().await.is_some());
+}
+
+#[tokio::test]
+async fn a_backend_that_refuses_ends_the_operation_with_its_reaction() {
+    for (kind, reaction) in [
+        (ErrorKind::Invalid, Reaction::Change),
+        (ErrorKind::Capacity, Reaction::MakeRoom),
+        (ErrorKind::Unavailable, Reaction::Retry),
+    ] {
+        let world = World::new();
+        // The first call is the watch, which every kind of failure may hit.
+        world.backend.faults().fail_next(kind, 1);
+        let operation = world.deployer.deploy(endpoint("iris", "first"), world.source()).await.unwrap();
+        let failure = operation.wait().await.unwrap_err();
+        assert_eq!((failure.step, failure.reaction), (Step::Apply, reaction));
+        assert_nothing_is_left(&world).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_fails_leaves_nothing() {
+    let world = World::new();
+    world.artifacts.faults().fail_next(ErrorKind::Capacity, 1);
+    let operation = world.deployer.deploy(endpoint("iris", "first"), world.source()).await.unwrap();
+    let failure = operation.wait().await.unwrap_err();
+    assert_eq!((failure.step, failure.reaction), (Step::Upload, Reaction::MakeRoom));
+    assert_nothing_is_left(&world).await;
+}
+
+#[tokio::test]
+async fn the_same_project_is_uploaded_once() {
+    let world = World::new();
+    world.deployed().await;
+    let operation =
+        world.deployer.create_version(&iris(), spec("second", 10), Tags::default(), world.source());
+    let operation = operation.await.unwrap();
+    operation.wait().await.unwrap();
+    let again = |event: &Event| matches!(event, Event::Uploaded { new: false, .. });
+    assert!(events(&operation).await.iter().any(again));
+    assert_eq!(world.stored().await, 1);
+}
