@@ -5,6 +5,8 @@ mod answer;
 mod chance;
 mod choice;
 mod clock;
+#[cfg(feature = "config")]
+pub mod config;
 mod control;
 mod forward;
 pub mod forwarded;

@@ -16,7 +16,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use portway_gateway::{GatewayOptions, Protocol};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-async fn rig<A>(options: GatewayOptions, handler: fn(Request<Incoming>, Arc<Server>) -> A) -> (Rig, Arc<Server>)
+async fn rig<A>(
+    options: GatewayOptions,
+    handler: fn(Request<Incoming>, Arc<Server>) -> A,
+) -> (Rig, Arc<Server>)
 where
     A: Future<Output = Response<common::Body>> + Send + 'static,
 {
@@ -93,7 +96,9 @@ async fn r_rtr_10_http_2_is_spoken_on_both_sides() {
     let options = GatewayOptions { protocol: Protocol::Http2, ..GatewayOptions::default() };
     let (rig, server) = rig(options, head).await;
     let (mut client, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(rig.pipe().await)).await.unwrap();
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(rig.pipe().await))
+            .await
+            .unwrap();
     tokio::spawn(connection);
     for _ in 0..3 {
         let mut request = rig.request("iris", "hello");
@@ -210,11 +215,20 @@ async fn r_rtr_10_request_smuggling_gets_no_second_request_to_a_replica() {
         ("a list of lengths", format!("{start}Content-Length: 5, 6\r\n\r\nhello!")),
         ("a signed length", format!("{start}Content-Length: +5\r\n\r\nhello")),
         ("space before the colon", format!("{start}Content-Length : 5\r\n\r\nhello")),
-        ("chunked is not last", format!("{start}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n{smuggled}")),
+        (
+            "chunked is not last",
+            format!("{start}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n{smuggled}"),
+        ),
         ("an unknown coding", format!("{start}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n{smuggled}")),
         ("a folded field", format!("{start}X: a\r\n Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}")),
-        ("a bare line feed in a size", format!("{start}Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n")),
-        ("a huge chunk", format!("{start}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nhello\r\n0\r\n\r\n")),
+        (
+            "a bare line feed in a size",
+            format!("{start}Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n"),
+        ),
+        (
+            "a huge chunk",
+            format!("{start}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nhello\r\n0\r\n\r\n"),
+        ),
         ("a NUL in a value", format!("{start}X: a\0b\r\nContent-Length: 0\r\n\r\n")),
     ];
     for (what, bytes) in attempts {
@@ -225,10 +239,14 @@ async fn r_rtr_10_request_smuggling_gets_no_second_request_to_a_replica() {
         assert!(served == 0 || !answer.contains("HTTP/1.1 200"), "{what}: {answer}");
     }
     // Both framings at once: the coding counts, the length does not reach the replica, and the rest is no request.
-    let both = format!("{start}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+    let both =
+        format!("{start}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
     let answer = raw(&rig, both.as_bytes()).await;
     assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
-    assert!(answer.contains("transfer-encoding: chunked\n") && !answer.contains("content-length: 4\n"), "{answer}");
+    assert!(
+        answer.contains("transfer-encoding: chunked\n") && !answer.contains("content-length: 4\n"),
+        "{answer}"
+    );
     assert!(answer.contains("connection: close\r\n") && answer.contains("trailers: None\nhello"), "{answer}");
     assert_eq!(rig.post("iris", "fine").await.status, StatusCode::OK);
 }
