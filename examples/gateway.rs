@@ -1,0 +1,103 @@
+//! A gateway that is set up by a file: endpoints and replicas written in it, or a state folder whose workloads this
+//! process runs. SIGHUP reads the file again; SIGTERM and Ctrl-C drain.
+//!
+//! `cargo run --example gateway --features gateway -- --config examples/gateway.toml`
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use portway_gateway::config::{GatewayConfig, Source, StaticSource};
+use portway_gateway::{Gateway, serve, serve_admin};
+use portway_local_backend::LocalBackend;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> anyhow::Result<()> {
+    let path = config_path()?;
+    let config = read(&path)?;
+    let access = if config.access_log { "info" } else { "off" };
+    let filter = EnvFilter::builder().parse_lossy(format!("info,portway_gateway::access={access}"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = config.workers {
+        runtime.worker_threads(workers);
+    }
+    runtime.enable_all().build()?.block_on(run(&path, config))
+}
+
+async fn run(path: &Path, config: GatewayConfig) -> anyhow::Result<()> {
+    let listener =
+        TcpListener::bind(config.listen).await.with_context(|| format!("listen = {}", config.listen))?;
+    let stop = watch::Sender::new(false);
+    let stopped = || {
+        let mut stop = stop.subscribe();
+        async move { drop(stop.wait_for(|stop| *stop).await) }
+    };
+    let (mut written, mut state) = (None, None);
+    let builder = match &config.source {
+        Source::Static(endpoints) => {
+            let source = written.insert(StaticSource::new());
+            source.replace(endpoints).await?;
+            Gateway::builder(source.catalog(), source.fleet())
+        }
+        Source::State(folder) => {
+            let backend = Arc::new(LocalBackend::open(folder).await?);
+            state = Some(backend.clone());
+            Gateway::builder(backend.clone(), backend.clone()).leases(backend)
+        }
+    };
+    let gateway = builder.options(config.options.clone()).build();
+    let control = gateway.start();
+    gateway.ready().await;
+    let serving = tokio::spawn(serve(listener, gateway.clone(), stopped()));
+    if let Some(admin) = config.admin {
+        let listener = TcpListener::bind(admin).await.with_context(|| format!("admin = {admin}"))?;
+        tokio::spawn(serve_admin(listener, gateway.clone(), std::future::pending()));
+    }
+    tracing::info!(listen = %config.listen, admin = ?config.admin, "serving");
+
+    let (mut hangup, mut end) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => match reread(path, written.as_ref()).await {
+                Ok(()) => tracing::info!("read the file again"),
+                Err(error) => tracing::error!("the file is refused and what runs is kept: {error:#}"),
+            },
+            _ = end.recv() => break,
+            _ = tokio::signal::ctrl_c() => break,
+        }
+    }
+    tracing::info!("draining");
+    stop.send_replace(true);
+    serving.await??;
+    control.stop().await;
+    if let Some(backend) = state {
+        backend.shut_down().await;
+    }
+    Ok(())
+}
+
+/// Endpoints change while they are served; everything else in the file waits for a restart.
+async fn reread(path: &Path, written: Option<&StaticSource>) -> anyhow::Result<()> {
+    match (read(path)?.source, written) {
+        (Source::Static(endpoints), Some(source)) => Ok(source.replace(&endpoints).await?),
+        (Source::State(_), None) => Ok(()),
+        _ => bail!("another kind of source needs a restart"),
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<GatewayConfig> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    GatewayConfig::from_toml(&text).with_context(|| path.display().to_string())
+}
+
+fn config_path() -> anyhow::Result<PathBuf> {
+    let mut arguments = lexopt::Parser::from_env();
+    match arguments.next()? {
+        Some(lexopt::Arg::Long("config")) => Ok(arguments.value()?.into()),
+        _ => bail!("usage: gateway --config FILE.toml"),
+    }
+}
