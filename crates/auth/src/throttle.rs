@@ -87,6 +87,21 @@ impl FailureThrottle {
         debtor.paid_at = debtor.paid_at.max(now).saturating_add(self.interval).min(limit);
     }
 
+    /// Asks `inner`, unless the client's address is blocked, and counts what may have been a guess.
+    ///
+    /// For those who share one throttle among many authenticators; [`Throttled`] is this for one.
+    pub fn authenticate(&self, inner: &(impl Authenticator + ?Sized), attempt: &Attempt<'_>) -> Verdict {
+        let Some(client) = attempt.client else { return inner.authenticate(attempt) };
+        if let Some(retry_after) = self.blocked_for(attempt.now, client) {
+            return Verdict::Deny(Denied::Throttled { retry_after });
+        }
+        let verdict = inner.authenticate(attempt);
+        if matches!(&verdict, Verdict::Deny(denied) if denied.may_be_a_guess()) {
+            self.record_failure(attempt.now, client);
+        }
+        verdict
+    }
+
     fn set(&self, address: u128) -> &Mutex<[Debtor; WAYS]> {
         // A folded multiply: cheap, and unpredictable without the seed.
         #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
@@ -123,15 +138,7 @@ impl<A> Throttled<A> {
 
 impl<A: Authenticator> Authenticator for Throttled<A> {
     fn authenticate(&self, attempt: &Attempt<'_>) -> Verdict {
-        let Some(client) = attempt.client else { return self.inner.authenticate(attempt) };
-        if let Some(retry_after) = self.throttle.blocked_for(attempt.now, client) {
-            return Verdict::Deny(Denied::Throttled { retry_after });
-        }
-        let verdict = self.inner.authenticate(attempt);
-        if matches!(&verdict, Verdict::Deny(denied) if denied.may_be_a_guess()) {
-            self.throttle.record_failure(attempt.now, client);
-        }
-        verdict
+        self.throttle.authenticate(&self.inner, attempt)
     }
 }
 
