@@ -50,6 +50,8 @@ pub struct Load {
     pub busy: u32,
     /// Replicas that serve, ejected ones included.
     pub replicas: u32,
+    /// Of these, how many hold at least one request.
+    pub occupied: u32,
     /// Requests that wait.
     pub queued: u32,
     /// Replicas that finish what they have.

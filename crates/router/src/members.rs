@@ -106,6 +106,7 @@ impl<R: Clone + Eq + Hash> Members<R> {
             member.draining = false;
             self.load.draining -= 1;
             self.load.replicas += 1;
+            self.load.occupied += u32::from(member.busy > 0);
         } else {
             self.load.slots -= u64::from(member.cap);
         }
@@ -125,6 +126,7 @@ impl<R: Clone + Eq + Hash> Members<R> {
         member.health = None;
         self.load.slots -= u64::from(member.cap);
         self.load.replicas -= 1;
+        self.load.occupied -= u32::from(member.busy > 0);
         self.load.draining += 1;
         self.settle(at);
         self.leave_if_drained(at);
@@ -152,6 +154,7 @@ impl<R: Clone + Eq + Hash> Members<R> {
         if probe {
             member.stand(Standing::Probing);
         }
+        self.load.occupied += u32::from(member.busy == 0);
         member.busy += 1;
         self.load.busy += 1;
         let replica = member.replica.clone().expect("only members in use have room");
@@ -164,6 +167,7 @@ impl<R: Clone + Eq + Hash> Members<R> {
         let member = &mut self.members[at as usize];
         member.busy -= 1;
         self.load.busy -= 1;
+        self.load.occupied -= u32::from(member.busy == 0 && !member.draining);
         let spotless = member.health.is_none() && matches!(outcome, Outcome::Success | Outcome::Neutral);
         if !spotless && !member.draining {
             self.record(now, slot, outcome);
@@ -236,7 +240,7 @@ impl<R: Clone + Eq + Hash> Members<R> {
 
     /// Removal may have taken the last one that was in: the others come back, for lack of better ones.
     fn keep_one_in(&mut self) {
-        if self.load.ejected < self.load.replicas {
+        if self.load.replicas == 0 || self.load.ejected < self.load.replicas {
             return;
         }
         for at in 0..self.members.len() as u32 {

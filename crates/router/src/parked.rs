@@ -79,11 +79,14 @@ impl<Q> Parked<Q> {
     }
 
     pub(crate) fn cancel(&mut self, waiter: &Waiter) -> Option<Entry<Q>> {
-        let cell = self.cells.get(waiter.at as usize)?;
-        if cell.generation != waiter.generation {
-            return None;
-        }
+        self.get_mut(waiter)?;
         self.take(waiter.at)
+    }
+
+    pub(crate) fn get_mut(&mut self, waiter: &Waiter) -> Option<&mut Q> {
+        let cell = self.cells.get_mut(waiter.at as usize)?;
+        let entry = cell.entry.as_mut().filter(|_| cell.generation == waiter.generation)?;
+        Some(&mut entry.request)
     }
 
     fn fill(&mut self, entry: Entry<Q>) -> (u32, Waiter) {

@@ -140,7 +140,20 @@ impl<R: Clone + Eq + Hash, Q> Pool<R, Q> {
         Some(self.parked.cancel(&waiter)?.request)
     }
 
+    /// A request that waits, to be changed: say, to give a channel to those alone that must wait. `None` once it is out of the queue.
+    pub fn parked_mut(&mut self, waiter: &Waiter) -> Option<&mut Q> {
+        self.parked.get_mut(waiter)
+    }
+
+    /// Takes the request that has waited longest out of the queue, whatever its time: until `None`, when a pool is to end.
+    pub fn expel(&mut self) -> Option<Q> {
+        Some(self.parked.pop_front()?.request)
+    }
+
     /// Gives a slot back and tells how its request ended.
+    ///
+    /// # Panics
+    /// Possibly, if the slot is another pool's.
     pub fn finish(&mut self, now: Duration, slot: Slot<R>, outcome: Outcome) {
         self.advance(now);
         if outcome == Outcome::Success {

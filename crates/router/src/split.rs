@@ -9,8 +9,10 @@ use crate::sticky::Buckets;
 /// and not just on average.
 ///
 /// For any prefix of the tickets of one split, each version gets its share within one request; for any window, within two. A
-/// change of shares ([`Split::next`]) carries over what each version is owed: against the shares in force at each ticket the
-/// error stays below two requests, however often they change.
+/// change of shares ([`Split::next`]) carries over what each version is owed: measured against the shares in force at each
+/// ticket, the error stays below two requests, however often they change.
+///
+/// Requests that are pinned, sticky or sent again take no ticket; one that is refused has had its own.
 ///
 /// Reading takes `&self` and allocates nothing. Threads share one counter that lives beside the schedule; [`Tickets`](crate::Tickets)
 /// is that counter and says how a change keeps both in step.
@@ -56,6 +58,10 @@ impl<K: Clone + Eq> Split<K> {
     ///
     /// A version that is not in `shares` is forgotten; one that is new starts without a debt. One whose share drops to
     /// zero gets nothing and keeps its balance for when it comes back. Sticky buckets move as little as the shares allow.
+    ///
+    /// The bound of two requests is proved for versions that all keep some share, against any sequence of changes. Where versions come,
+    /// go and pause, nobody can prove it (two versions alone, level with each other: one must be served), but only changes that are
+    /// chosen by watching the tickets get beyond it.
     #[must_use]
     pub fn next(&self, used: u64, shares: Shares<K>) -> Self {
         let credits = self.schedule.credits(used);

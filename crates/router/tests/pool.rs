@@ -70,6 +70,29 @@ fn r_rtr_2_one_request_inside_a_replica_and_the_rest_in_order() {
 }
 
 #[test]
+fn r_rtr_6_nobody_overtakes_those_who_wait() {
+    let mut pool = pool(1, 1);
+    let slot = assigned(pool.offer(at(1), 0, "a"));
+    let _b = queued(pool.offer(at(2), 0, "b"));
+    pool.finish(at(3), slot, Outcome::Success);
+    // The slot is free and nobody has asked for it yet.
+    let _c = queued(pool.offer(at(3), 0, "c"));
+    assert_eq!(next(&mut pool).unwrap().0, "b");
+}
+
+#[test]
+fn what_waits_can_be_changed_and_expelled() {
+    let mut pool = pool(0, 1);
+    let waiter = queued(pool.offer(at(0), 0, "a"));
+    *pool.parked_mut(&waiter).unwrap() = "a, with a channel";
+    let _b = queued(pool.offer(at(0), 0, "b"));
+    assert_eq!([pool.expel(), pool.expel(), pool.expel()], [Some("a, with a channel"), Some("b"), None]);
+    assert_eq!(pool.parked_mut(&waiter), None);
+    let _c = queued(pool.offer(at(0), 0, "c"));
+    assert_eq!((pool.cancel(waiter), pool.load().queued), (None, 1), "its place is another's by now");
+}
+
+#[test]
 fn r_rtr_6_exactly_the_least_busy_and_ties_spread() {
     let mut pool = pool(3, 2);
     let first: Vec<_> = (0..3).map(|_| assigned(pool.offer(at(1), u64::MAX / 2, "x"))).collect();
@@ -263,6 +286,23 @@ fn r_rtr_6_retry_after_is_learned_from_cold_starts() {
     pool.remove(at(100), &0);
     let _w = queued(pool.offer(at(100), 0, "wakes it again"));
     assert_eq!(refused(pool.offer(at(105), 0, "no")).retry_after.seconds(), 7, "it took 12 s the last time");
+}
+
+#[test]
+fn r_rtr_6_a_cold_start_counts_from_when_the_last_replica_went() {
+    let limits = Limits { queue: Waiting::at_most(1, at(500)), waiting_room: Waiting::at_most(1, at(60)) };
+    let mut pool: P = Pool::new(limits);
+    pool.add(at(0), 0, cap(1));
+    let slot = assigned(pool.offer(at(0), 0, "inside"));
+    let _w = queued(pool.offer(at(0), 0, "waits in the queue"));
+    pool.remove(at(100), &0);
+    pool.finish(at(101), slot, Outcome::Success);
+    pool.add(at(104), 1, cap(1));
+    let (_, slot) = next(&mut pool).unwrap();
+    pool.finish(at(105), slot, Outcome::Success);
+    pool.remove(at(200), &1);
+    let _w = queued(pool.offer(at(200), 0, "waits in the room"));
+    assert_eq!(refused(pool.offer(at(200), 0, "no")).retry_after.seconds(), 4);
 }
 
 #[test]

@@ -201,6 +201,7 @@ impl Model {
         Load {
             busy: self.replicas.iter().map(|replica| replica.busy).sum(),
             replicas: self.serving() as u32,
+            occupied: serving().filter(|replica| replica.busy > 0).count() as u32,
             queued: self.queue.len() as u32,
             draining: (self.replicas.len() - self.serving()) as u32,
             ejected: serving().filter(|replica| replica.out.is_some()).count() as u32,
