@@ -130,11 +130,11 @@ impl fmt::Display for Event {
             Self::Packed { files, bytes } => {
                 write!(f, "packed {files} file{}, {}", plural(*files), Bytes(*bytes))
             }
-            Self::BuildLine(line) => write!(f, "build: {line}"),
-            Self::Image { name, origin } => write!(f, "image {origin}: {name}"),
+            Self::BuildLine(line) => write!(f, "build: {}", shortened(line)),
+            Self::Image { name, origin } => write!(f, "image {origin}: {}", shortened(name)),
             Self::Uploaded { artifact, bytes, new } => {
                 let verb = if *new { "uploaded" } else { "already uploaded" };
-                write!(f, "{verb} {artifact}, {}", Bytes(*bytes))
+                write!(f, "{verb} {}, {}", shortened(artifact.as_str()), Bytes(*bytes))
             }
             Self::Applied(id) => write!(f, "applied {id}"),
             Self::Replicas { id, ready, wanted, phase, message } => {
@@ -158,6 +158,22 @@ impl fmt::Display for Event {
             Self::Ended(state) => write!(f, "{state}"),
         }
     }
+}
+
+/// Cuts what looks like a SHA-256 down to its first twelve digits.
+fn shortened(text: &str) -> String {
+    let mut short = String::with_capacity(text.len());
+    for word in text.split_inclusive(|c: char| !c.is_ascii_hexdigit()) {
+        let digits = word.chars().take_while(char::is_ascii_hexdigit).count();
+        if digits == 64 {
+            short.push_str(&word[..12]);
+            short.push('…');
+            short.push_str(&word[64..]);
+        } else {
+            short.push_str(word);
+        }
+    }
+    short
 }
 
 fn plural(count: u64) -> &'static str {
@@ -273,6 +289,11 @@ mod tests {
             Event::Routed { shares: vec![(a.clone(), 9_000), (b, 1_050)], default: a.clone(), control: a };
         assert_eq!(routed.to_string(), "routed: soft 90%, bayes 10.5%; the default is soft");
         assert_eq!(Event::Packed { files: 1, bytes: 999 }.to_string(), "packed 1 file, 999 bytes");
+        let line = format!("no registry has v1-{}, building it", "0a".repeat(32));
+        assert_eq!(
+            Event::BuildLine(line).to_string(),
+            "build: no registry has v1-0a0a0a0a0a0a…, building it"
+        );
         assert_eq!(Event::Packed { files: 2, bytes: 1_001 }.to_string(), "packed 2 files, 2 kB");
     }
 }

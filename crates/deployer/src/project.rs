@@ -38,8 +38,7 @@ pub(crate) async fn upload(
     source: &Source,
     summary: Summary,
 ) -> Result<(Project, u64, bool), BackendError> {
-    let artifact: ArtifactName =
-        format!("{}{}.tar", prefix(service), summary.digest.to_string().replace(':', "-")).parse()?;
+    let artifact: ArtifactName = format!("{}{}.tar", prefix(service), summary.digest.hex()).parse()?;
     let present = artifacts.list(artifact.as_str()).await?.into_iter().find(|info| info.name == artifact);
     if let Some(info) = present {
         return Ok((Project { artifact, digest: info.digest }, info.size, false));

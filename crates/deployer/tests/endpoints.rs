@@ -10,7 +10,7 @@ use support::*;
 
 async fn create(world: &World, name: &str, percent: u8, tags: Tags) {
     let operation =
-        world.deployer.create_version(&iris(), spec(name, percent), tags, world.source()).await.unwrap();
+        world.deployer.create_version(iris_ref(), spec(name, percent), tags, world.source()).await.unwrap();
     operation.wait().await.unwrap();
 }
 
@@ -51,24 +51,26 @@ async fn r_cfg_10_what_the_client_lets_through_is_refused() {
     world.deployed().await;
     create(&world, "second", 70, Tags::default()).await;
 
-    let creating = world.deployer.create_version(&iris(), spec("third", 11), Tags::default(), world.source());
+    let creating =
+        world.deployer.create_version(iris_ref(), spec("third", 11), Tags::default(), world.source());
     let refused = creating.await.unwrap_err().to_string();
     assert!(refused.contains("101.00 %"), "{refused}");
-    let creating = world.deployer.create_version(&iris(), spec("second", 1), Tags::default(), world.source());
+    let creating =
+        world.deployer.create_version(iris_ref(), spec("second", 1), Tags::default(), world.source());
     assert!(matches!(creating.await, Err(DeployError::Refused(_))));
     for name in ["third", "fourth", "fifth", "sixth"] {
         create(&world, name, 0, Tags::default()).await;
     }
     let creating =
-        world.deployer.create_version(&iris(), spec("seventh", 0), Tags::default(), world.source());
+        world.deployer.create_version(iris_ref(), spec("seventh", 0), Tags::default(), world.source());
     assert!(creating.await.unwrap_err().to_string().contains("at most 6"));
 
     let mut change = VersionChange::default();
-    let changing = world.deployer.update_version(&iris(), &version("second"), change.clone());
-    assert!(matches!(changing.await, Err(DeployError::Refused(_))), "nothing to change");
+    let changed = world.deployer.update_version(&iris(), &version("second"), change.clone()).await;
+    assert!(matches!(changed, Err(DeployError::Refused(_))), "nothing to change");
     change.share = Share::percent(1);
-    let changing = world.deployer.update_version(&iris(), &version("nobody"), change);
-    assert!(matches!(changing.await, Err(DeployError::NotFound(_))));
+    let changed = world.deployer.update_version(&iris(), &version("nobody"), change).await;
+    assert!(matches!(changed, Err(DeployError::NotFound(_))));
 }
 
 #[tokio::test]
@@ -101,7 +103,7 @@ async fn a_document_that_somebody_else_changes_meanwhile_is_read_again() {
     world.deployed().await;
     world.backend.stage(Phase::Transitioning, "starting");
     let creating =
-        world.deployer.create_version(&iris(), spec("second", 10), Tags::default(), world.source());
+        world.deployer.create_version(iris_ref(), spec("second", 10), Tags::default(), world.source());
     let operation = creating.await.unwrap();
     told(&operation, |event| matches!(event, Event::Replicas { .. })).await;
 

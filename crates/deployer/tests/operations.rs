@@ -119,7 +119,8 @@ fn r_svc_1_a_version_routed_just_before_the_restart_is_not_created_twice() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(world.deployed());
     dies_while_waiting(&world, async |deployer: &Deployer| {
-        let creating = deployer.create_version(&iris(), spec("second", 10), Tags::default(), world.source());
+        let creating =
+            deployer.create_version(iris_ref(), spec("second", 10), Tags::default(), world.source());
         creating.await.unwrap()
     });
     runtime.block_on(async {

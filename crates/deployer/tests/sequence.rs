@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use portway_backend::{Artifacts, DocKind, EntryStyle, Environment, ErrorKind, Phase, ReplicaState, Status};
+use portway_backend::{Artifacts, DocKind, EntryStyle, Environment, ErrorKind, Phase};
 use portway_deployer::{
     DeployError, Event, Image, ImageError, ImageOrigin, ImageRequest, ImageSource, OperationState, Reaction,
-    Step, Tags,
+    Step, Tags, VersionChange,
 };
 use portway_hashing::resolve::BuildLog;
 use support::*;
@@ -52,7 +52,7 @@ async fn r_run_1_a_version_gets_no_share_before_its_replicas_are_ready() {
     world.deployed().await;
     world.backend.stage(Phase::Transitioning, "starting");
     let creating =
-        world.deployer.create_version(&iris(), spec("second", 10), Tags::default(), world.other_source());
+        world.deployer.create_version(iris_ref(), spec("second", 10), Tags::default(), world.other_source());
     let operation = creating.await.unwrap();
     told(&operation, |event| matches!(event, Event::Replicas { message, .. } if message == "starting")).await;
     assert_eq!(shares(&world.endpoint().await.unwrap()), [("first".to_owned(), 10_000)]);
@@ -73,7 +73,7 @@ async fn r_run_3_the_style_of_the_script_is_found_or_given() {
 
     source.style = Some(EntryStyle::InitRun);
     let operation =
-        world.deployer.create_version(&iris(), spec("second", 0), Tags::default(), source).await.unwrap();
+        world.deployer.create_version(iris_ref(), spec("second", 0), Tags::default(), source).await.unwrap();
     operation.wait().await.unwrap();
     assert_eq!(world.backend.applied(&id("second")).unwrap().program.style, EntryStyle::InitRun);
 }
@@ -195,7 +195,7 @@ async fn a_version_that_fails_leaves_the_running_ones_alone() {
     let before = (world.endpoint().await, world.backend.applied(&id("first")));
     world.backend.stage(Phase::Failed, "exit status 1");
     let operation =
-        world.deployer.create_version(&iris(), spec("second", 10), Tags::default(), world.other_source());
+        world.deployer.create_version(iris_ref(), spec("second", 10), Tags::default(), world.other_source());
     operation.await.unwrap().wait().await.unwrap_err();
     assert_eq!((world.endpoint().await, world.backend.applied(&id("first"))), before);
     assert!(world.backend.applied(&id("second")).is_none());
@@ -273,7 +273,7 @@ async fn the_same_project_is_uploaded_once() {
     let world = World::new();
     world.deployed().await;
     let operation =
-        world.deployer.create_version(&iris(), spec("second", 10), Tags::default(), world.source());
+        world.deployer.create_version(iris_ref(), spec("second", 10), Tags::default(), world.source());
     let operation = operation.await.unwrap();
     operation.wait().await.unwrap();
     let again = |event: &Event| matches!(event, Event::Uploaded { new: false, .. });

@@ -15,23 +15,23 @@ use portway_deployer::{Deployer, Event, GivenImage, ImageSource, Operation, Sour
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-pub struct World {
-    pub backend: Arc<Staged>,
-    pub catalog: Arc<MemoryCatalog>,
-    pub artifacts: Arc<MemoryArtifacts>,
-    pub deployer: Deployer,
-    pub folder: TempDir,
+pub(crate) struct World {
+    pub(crate) backend: Arc<Staged>,
+    pub(crate) catalog: Arc<MemoryCatalog>,
+    pub(crate) artifacts: Arc<MemoryArtifacts>,
+    pub(crate) deployer: Deployer,
+    pub(crate) folder: TempDir,
 }
 
-pub const INIT_RUN: &str = "def init(): pass\ndef run(data): return data\n";
+pub(crate) const INIT_RUN: &str = "def init(): pass\ndef run(data): return data\n";
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let python = Environment::Interpreter { python: "/usr/bin/python3".into() };
         Self::with_images(Arc::new(GivenImage(python)))
     }
 
-    pub fn with_images(images: Arc<dyn ImageSource>) -> Self {
+    pub(crate) fn with_images(images: Arc<dyn ImageSource>) -> Self {
         let backend = Arc::new(Staged::new());
         let catalog = Arc::new(MemoryCatalog::new());
         let artifacts = Arc::new(MemoryArtifacts::new());
@@ -42,45 +42,45 @@ impl World {
     }
 
     /// A second process over the same stores: it knows only what they know.
-    pub fn restarted(&self) -> Deployer {
+    pub(crate) fn restarted(&self) -> Deployer {
         let python = Environment::Interpreter { python: "/usr/bin/python3".into() };
         let images = Arc::new(GivenImage(python));
         Deployer::new(self.backend.clone(), self.catalog.clone(), self.artifacts.clone(), images)
     }
 
-    pub fn source(&self) -> Source {
+    pub(crate) fn source(&self) -> Source {
         Source::new(self.folder.path(), "score.py")
     }
 
     /// Another project, so that another artifact.
-    pub fn other_source(&self) -> Source {
+    pub(crate) fn other_source(&self) -> Source {
         let folder = self.folder.path().join("other");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("serve.py"), "print('listens')\n").unwrap();
         Source::new(folder, "serve.py")
     }
 
-    pub async fn deployed(&self) {
+    pub(crate) async fn deployed(&self) {
         let operation = self.deployer.deploy(endpoint("iris", "first"), self.source()).await.unwrap();
         operation.wait().await.unwrap();
     }
 
-    pub async fn document(&self, kind: DocKind, name: &str) -> Option<String> {
+    pub(crate) async fn document(&self, kind: DocKind, name: &str) -> Option<String> {
         let found = self.catalog.get(&DocKey::new(kind, name).unwrap()).await.unwrap();
         found.map(|found| found.value.as_json().to_owned())
     }
 
-    pub async fn endpoint(&self) -> Option<EndpointSpec> {
+    pub(crate) async fn endpoint(&self) -> Option<EndpointSpec> {
         self.document(DocKind::Endpoint, "iris").await.map(|text| EndpointSpec::from_json(&text).unwrap())
     }
 
-    pub async fn stored(&self) -> usize {
+    pub(crate) async fn stored(&self) -> usize {
         self.artifacts.list("").await.unwrap().len()
     }
 }
 
 /// A memory backend whose next workloads look as a test wants them to, from the moment they are applied.
-pub struct Staged {
+pub(crate) struct Staged {
     memory: MemoryBackend,
     next: Mutex<Option<Status>>,
     applied: Mutex<Vec<WorkloadId>>,
@@ -92,30 +92,30 @@ impl Staged {
     }
 
     /// The next workload that is applied looks like this until a test shows something else.
-    pub fn stage(&self, phase: Phase, message: &str) {
+    pub(crate) fn stage(&self, phase: Phase, message: &str) {
         let mut status = Status::default();
         (status.wanted, status.phase, status.message) = (1, phase, message.to_owned());
         *self.next.lock().unwrap() = Some(status);
     }
 
     /// All is well with a workload that was staged.
-    pub fn heal(&self, id: &WorkloadId) {
+    pub(crate) fn heal(&self, id: &WorkloadId) {
         let mut status = Status::default();
         status.phase = Phase::Healthy;
         self.memory.set_status(id, status);
     }
 
     /// What is there now.
-    pub fn applied(&self, id: &WorkloadId) -> Option<Workload> {
+    pub(crate) fn applied(&self, id: &WorkloadId) -> Option<Workload> {
         self.memory.applied(id)
     }
 
     /// All that was ever applied, in order.
-    pub fn history(&self) -> Vec<WorkloadId> {
+    pub(crate) fn history(&self) -> Vec<WorkloadId> {
         self.applied.lock().unwrap().clone()
     }
 
-    pub fn faults(&self) -> portway_backend::memory::Faults {
+    pub(crate) fn faults(&self) -> portway_backend::memory::Faults {
         self.memory.faults()
     }
 }
@@ -157,30 +157,36 @@ impl Backend for Staged {
     }
 }
 
-pub fn iris() -> ServiceName {
+/// The same, for calls whose future outlives the statement.
+pub(crate) fn iris_ref() -> &'static ServiceName {
+    static IRIS: std::sync::LazyLock<ServiceName> = std::sync::LazyLock::new(iris);
+    &IRIS
+}
+
+pub(crate) fn iris() -> ServiceName {
     "iris".parse().unwrap()
 }
 
-pub fn version(name: &str) -> VersionName {
+pub(crate) fn version(name: &str) -> VersionName {
     name.parse().unwrap()
 }
 
-pub fn id(name: &str) -> WorkloadId {
+pub(crate) fn id(name: &str) -> WorkloadId {
     WorkloadId::new(iris(), version(name))
 }
 
-pub fn spec(name: &str, percent: u8) -> VersionSpec {
+pub(crate) fn spec(name: &str, percent: u8) -> VersionSpec {
     let mut spec = VersionSpec::new(version(name));
     spec.share = Share::percent(percent).unwrap();
     spec
 }
 
-pub fn endpoint(name: &str, first: &str) -> EndpointSpec {
+pub(crate) fn endpoint(name: &str, first: &str) -> EndpointSpec {
     EndpointSpec::new(name.parse().unwrap(), spec(first, 20))
 }
 
 /// Waits until an operation has told `wanted`.
-pub async fn told(operation: &Operation, wanted: impl Fn(&Event) -> bool) {
+pub(crate) async fn told(operation: &Operation, wanted: impl Fn(&Event) -> bool) {
     let mut reader = operation.events();
     while let Some(event) = reader.next().await {
         if wanted(&event) {
@@ -190,7 +196,7 @@ pub async fn told(operation: &Operation, wanted: impl Fn(&Event) -> bool) {
     panic!("the operation ended without it: {}", operation.state());
 }
 
-pub async fn events(operation: &Operation) -> Vec<Event> {
+pub(crate) async fn events(operation: &Operation) -> Vec<Event> {
     let (mut reader, mut all) = (operation.events(), Vec::new());
     while let Some(event) = reader.next().await {
         all.push(event);
@@ -199,11 +205,11 @@ pub async fn events(operation: &Operation) -> Vec<Event> {
 }
 
 /// Effective shares in basis points, as the document means them.
-pub fn shares(spec: &EndpointSpec) -> Vec<(String, u16)> {
+pub(crate) fn shares(spec: &EndpointSpec) -> Vec<(String, u16)> {
     let share = |name: &VersionName| (name.to_string(), spec.effective_share(name).basis_points());
     spec.versions.iter().map(|version| share(&version.name)).collect()
 }
 
-pub fn write(folder: &Path, name: &str, text: &str) {
+pub(crate) fn write(folder: &Path, name: &str, text: &str) {
     std::fs::write(folder.join(name), text).unwrap();
 }
