@@ -54,7 +54,9 @@ pub(crate) struct Supervisor {
     drained: Vec<ReplicaId>,
     /// How many replicas have no room.
     missing: u32,
-    /// Set once everything is to end.
+    /// Set once everything is to end, for good.
+    is_ending: bool,
+    /// Who waits for that.
     ending: Vec<oneshot::Sender<Result<(), BackendError>>>,
 }
 
@@ -89,6 +91,7 @@ impl Supervisor {
             keepers: JoinSet::new(),
             drained: Vec::new(),
             missing: 0,
+            is_ending: false,
             ending: Vec::new(),
         };
         tokio::spawn(supervisor.work(orders, news));
@@ -119,12 +122,17 @@ impl Supervisor {
 
     async fn obey(&mut self, Order { what, answer }: Order) {
         let result = match what {
-            What::ShutDown => return self.ending.push(answer),
-            _ if !self.ending.is_empty() => Err(BackendError::unavailable("the backend is shutting down")),
+            What::ShutDown => {
+                self.is_ending = true;
+                return self.ending.push(answer);
+            }
+            _ if self.is_ending => Err(BackendError::unavailable("the backend is shutting down")),
             What::Apply(workload) => self.apply(*workload).await,
             What::Scale { to, drained, fence } => self.scale(to, drained, fence).await,
             What::Remove => self.remove().await,
         };
+        // Whoever has the answer must not see a status from before the order.
+        self.settle();
         // Whoever asked may have gone; the order is carried out all the same.
         let _ = answer.send(result);
     }
@@ -256,11 +264,11 @@ impl Supervisor {
 
     /// Starts and stops what the plan says and shows the result.
     fn settle(&mut self) {
-        let gone = self.record.workload.is_none() || !self.ending.is_empty();
+        let gone = self.record.workload.is_none() || self.is_ending;
         let wanted = if gone { 0 } else { self.record.wanted };
         let places: Vec<Place> = self.slots.iter().map(|slot| slot.place(self.generation.as_ref())).collect();
         let plan = plan(wanted, &places, &self.drained);
-        let stop = if self.ending.is_empty() { Stop::Drain } else { Stop::Now };
+        let stop = if self.is_ending { Stop::Now } else { Stop::Drain };
         self.missing = (0..plan.start).map(|_| u32::from(!self.add_slot())).sum();
         for index in &plan.stop {
             self.slots[*index].view.state = ViewState::Going;
