@@ -23,7 +23,7 @@ fn first() -> WorkloadId {
 
 /// Applies a script and waits until its workload has failed.
 async fn failed(script: &str, change: impl FnOnce(&mut Workload)) -> (Place, Arc<Status>) {
-    let place = Place::with(hasty()).await;
+    let place = Place::with(hasty().starts_before_giving_up(2)).await;
     let mut workload = place.workload(first(), &[("score.py", script)]).await;
     change(&mut workload);
     place.backend.apply(&workload).await.unwrap();
@@ -60,7 +60,7 @@ async fn r_run_4_a_script_that_crashes_at_once_is_tried_and_given_up_with_its_la
     let (place, status) = failed("print('warming up')\nimport sklern", |_| {}).await;
     assert_says(&status, &["exit status 1", "before it answered on $PORT", "No module named 'sklern'"]);
     let log = place.backend.logs(&first(), 50).await.unwrap();
-    assert_eq!(log.matches("warming up").count(), 5, "five starts, five logs: {log}");
+    assert_eq!(log.matches("warming up").count(), 2, "each start has its log: {log}");
     assert!(std::fs::read_dir(place.folder.path().join("run")).unwrap().next().is_none(), "nothing is left");
 }
 
@@ -131,7 +131,7 @@ async fn r_run_4_a_replica_that_hangs_is_replaced() {
     let mut workload = place.workload(first(), &[("serve.py", &script)]).await;
     workload.probe.period = Duration::from_millis(10);
     workload.probe.initial_delay = Duration::from_secs(1);
-    workload.probe.timeout = Duration::from_secs(1);
+    workload.probe.timeout = Duration::from_millis(500);
     place.backend.apply(&workload).await.unwrap();
     let mut status = place.watch(&first()).await;
     let before = until(&mut status, "one comes", settled).await;
@@ -181,7 +181,7 @@ async fn an_update_that_fails_leaves_the_old_replica_serving() {
     let before = until(&mut status, "one comes", settled).await;
     let broken = place.workload(first(), &[("score.py", "import sys; sys.exit('broken')")]).await;
     place.backend.apply(&broken).await.unwrap();
-    let log = async || place.backend.logs(&first(), 9).await.unwrap().matches("broken\n").count() >= 5;
+    let log = async || place.backend.logs(&first(), 9).await.unwrap().matches("broken\n").count() >= 2;
     eventually("the update is tried", log).await;
     let after = until(&mut status, "that is told", |status| status.phase == Phase::Unhealthy).await;
     assert_says(&after, &["broken"]);

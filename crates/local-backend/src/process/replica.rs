@@ -22,7 +22,7 @@ use super::program::Running;
 use super::unpack::{Limits, UnpackError, unpack};
 use crate::host::Host;
 
-/// How long a program that was told to stop has at least, however late it was told.
+/// How long a program that was told to stop has at least, however late it was told, unless its own grace is shorter.
 const LEAST_GRACE: Duration = Duration::from_secs(5);
 /// How often a draining replica is looked at.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
@@ -196,7 +196,8 @@ impl Replica<'_> {
             }
             () = told(self.stop) => {
                 // Nobody was ever told to send it anything.
-                stop(running, Instant::now() + self.workload.termination_grace, log).await;
+                let grace = self.workload.termination_grace;
+                stop(running, Instant::now() + grace, grace, log).await;
                 return Ok(());
             }
             ready = become_ready(&self.workload.probe, self.host.options.probe_interval, started, port.address()) => {
@@ -229,7 +230,7 @@ impl Replica<'_> {
             fault = become_dead(&self.workload.probe, started, port.address()) => {
                 let failure = failure(format!("did not answer its liveness probes: {fault}"));
                 (self.failed)(&failure);
-                stop(running, Instant::now(), log).await;
+                stop(running, Instant::now(), self.workload.termination_grace, log).await;
                 Err(failure)
             }
         }
@@ -246,7 +247,7 @@ impl Replica<'_> {
             () = idle => {}
             _ = running.ended() => return,
         }
-        stop(running, deadline, log).await;
+        stop(running, deadline, self.workload.termination_grace, log).await;
     }
 
     /// Waits until the replica can be told to stop without breaking a request (RTR-8).
@@ -271,10 +272,10 @@ impl Replica<'_> {
 }
 
 /// Tells a program to stop and waits until it does, until `deadline` if that is later than the least grace.
-async fn stop(running: &mut Running, deadline: Instant, log: &ReplicaLog) {
+async fn stop(running: &mut Running, deadline: Instant, grace: Duration, log: &ReplicaLog) {
     log.note("told to stop");
     running.terminate();
-    let deadline = deadline.max(Instant::now() + LEAST_GRACE);
+    let deadline = deadline.max(Instant::now() + LEAST_GRACE.min(grace));
     if timeout_at(deadline, running.ended()).await.is_err() {
         log.note("did not stop in time and is killed");
     }

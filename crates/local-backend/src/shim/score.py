@@ -7,7 +7,8 @@ that name beside the script, in the manner of azureml-inference-server-http. run
 in at most PORTWAY_MAX_CONCURRENT of them at a time. On SIGTERM it takes no new connections, finishes the requests it
 has, and ends with status 0.
 
-It needs Python 3.7 and nothing but its standard library, so that it runs in whatever environment a script has.
+It needs Python 3.7 and nothing but its standard library, so that it runs in whatever environment a script has. Where
+azureml-inference-server-http is installed, that one serves instead, unless PORTWAY_SCORING_SERVER is "shim".
 """
 
 import importlib.util
@@ -140,6 +141,9 @@ class Connection:
 
     def read_body(self, headers):
         length, coding = headers.get("content-length"), headers.get("transfer-encoding")
+        expectation = headers.get("expect", "100-continue").lower()
+        if expectation != "100-continue":
+            raise Refused(417, "that expectation is not met here")
         if coding is not None:
             if length is not None or coding.lower() != "chunked":
                 raise Refused(400, "the length of the body is ambiguous")
@@ -149,10 +153,7 @@ class Connection:
             raise Refused(400, "the content length is no number")
         elif int(length) > MAX_BODY:
             raise Refused(413, "the body is above 100 MB")
-        expectation = headers.get("expect")
-        if expectation is not None:
-            if expectation.lower() != "100-continue":
-                raise Refused(417, "that expectation is not met here")
+        if "expect" in headers:
             self.stream.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         return self.take(int(length)) if coding is None else self.read_chunks()
 
@@ -226,8 +227,6 @@ class Script:
 
     def __init__(self, path):
         self.folder = os.path.dirname(os.path.abspath(path))
-        # As if the script had been started itself.
-        sys.path[0] = self.folder
         spec = importlib.util.spec_from_file_location("entry_module", path)
         module = importlib.util.module_from_spec(spec)
         sys.modules["entry_module"] = module
@@ -463,15 +462,32 @@ def message(text):
     return json.dumps({"message": text}).encode()
 
 
+def original_server():
+    """The server that this one stands in for, if the script's environment has it and nobody asked for this one."""
+    if os.environ.get("PORTWAY_SCORING_SERVER") == "shim":
+        return None
+    try:
+        from azureml_inference_server_http import amlserver_linux
+    except ImportError:
+        return None
+    return amlserver_linux
+
+
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    path = sys.argv[1]
+    path, port = sys.argv[1], int(os.environ["PORT"])
+    concurrency = max(1, int(os.environ.get("PORTWAY_MAX_CONCURRENT", "1")))
     # The script sees the arguments that are its own.
     del sys.argv[0]
-    script = Script(path)
-    concurrency = max(1, int(os.environ.get("PORTWAY_MAX_CONCURRENT", "1")))
-    server = Server(script, int(os.environ["PORT"]), concurrency)
+    sys.path[0] = os.path.dirname(os.path.abspath(path))
+    original = original_server()
+    if original:
+        os.environ.setdefault("AML_APP_ROOT", os.getcwd())
+        os.environ["AZUREML_ENTRY_SCRIPT"] = path
+        original.run("127.0.0.1", port, concurrency)
+        return
+    server = Server(Script(path), port, concurrency)
     signal.signal(signal.SIGTERM, server.stop)
     server.serve()
 
