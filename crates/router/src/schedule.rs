@@ -142,6 +142,14 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn the_largest_credit_is_served_once_somebody_is_a_whole_request_behind() {
+        let rule = Rule::new(&[9_998, 2]);
+        // The second is past its deadline and the first is not, by far: but now the first would grow without bound.
+        assert_eq!(rule.choose(&[9_998, 9_400]), 1);
+        assert_eq!(rule.choose(&[15_000, 9_400]), 0);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -21,6 +21,8 @@ fn worked_example_mynewendpoint() {
 
     rollout.create(Version::new("versionb", percent(10))).unwrap();
     assert_eq!(effective(&rollout), [("versiona", 90), ("versionb", 10)]);
+    let counts: Vec<_> = rollout.buckets().runs().iter().map(|run| (run.version, run.count)).collect();
+    assert_eq!(counts, [("versiona", 9_000), ("versionb", 1_000)], "kept with every change");
 
     let change = Change::new().share(percent(40)).tag(Tag::Default).tag(Tag::Control);
     rollout.update(&"versionb", change).unwrap();
