@@ -25,7 +25,7 @@ pub(crate) struct Host {
     pub(crate) records: Records,
     pub(crate) options: Options,
     pub(crate) ports: Arc<Ports>,
-    /// One for each replica that there may be.
+    /// One for each replica that may be wanted.
     pub(crate) seats: Arc<Semaphore>,
     started: AtomicU64,
     running: Mutex<HashSet<ReplicaId>>,

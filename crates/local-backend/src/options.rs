@@ -42,8 +42,9 @@ impl Options {
         }
     }
 
-    /// Replicas of all workloads together, those that are going away included; default 128. More are
-    /// [`Unschedulable`](portway_backend::Phase::Unschedulable).
+    /// How many replicas all workloads together may want; default 128. More are
+    /// [`Unschedulable`](portway_backend::Phase::Unschedulable). What an update starts before it stops something, and
+    /// what is still going away, does not count.
     #[must_use]
     pub fn max_replicas(mut self, count: u32) -> Self {
         self.max_replicas = count;

@@ -1,5 +1,6 @@
 //! Whatever kills the program that has the backend, no replica outlives it, and the next one goes on.
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Nobody sees an error while replicas go (RTR-8).
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The documented sequence on one machine: unpack, run, save, clear away (RUN-1).
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The scoring server for scripts with `init()` and `run()` (RUN-3).
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod common;
 

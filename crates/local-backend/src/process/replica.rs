@@ -11,6 +11,7 @@ use std::time::Duration;
 use portway_backend::{EntryStyle, Environment, ReplicaId, Workload};
 use portway_deploy_config::ProbeSpec;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
 
 use super::command::{self, RunFolder};
@@ -154,7 +155,7 @@ impl Replica<'_> {
     async fn bring_project(&self, folder: &RunFolder) -> Result<(), Failure> {
         let Some(project) = self.workload.program.project.clone() else { return Ok(()) };
         let (artifacts, target) = (Arc::clone(&self.host.artifacts), folder.project());
-        let unpacked = tokio::task::spawn_blocking(move || {
+        let unpacked = spawn_blocking(move || {
             let packed = artifacts.open_blob(&project.digest)?;
             let result = unpack(io::BufReader::new(packed), &project.digest, &target, Limits::DEFAULT);
             result.map_err(|error| match error {
@@ -260,7 +261,9 @@ impl Replica<'_> {
         let notice = self.host.options.drain_notice;
         let idle = async {
             sleep(notice).await;
-            while style == EntryStyle::Listens && established(port) != Some(0) {
+            while style == EntryStyle::Listens
+                && spawn_blocking(move || established(port)).await.ok() != Some(Some(0))
+            {
                 sleep(DRAIN_INTERVAL).await;
             }
         };

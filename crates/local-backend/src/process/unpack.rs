@@ -87,7 +87,7 @@ fn unpack_entry(
         return Ok(());
     }
     let place = target.join(&inside);
-    make_folders(target, inside.parent().unwrap_or(Path::new("")))?;
+    make_folders(target, inside.parent().unwrap_or_else(|| Path::new("")))?;
     match kind {
         EntryType::Directory => make_folders(target, &inside),
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
@@ -212,6 +212,7 @@ impl<R: Read> Read for Digested<R> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use proptest::prelude::*;
     use tar::{Builder, Header};
 
     use super::*;
@@ -324,5 +325,45 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let result = unpack(&pack(&[file("a", b"x")])[..], &Digest::of(b"other"), folder.path(), SMALL);
         assert!(matches!(result, Err(UnpackError::Refused(message)) if message.contains("digest")));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        /// Whatever an archive says, nothing but the target is touched, and nothing in it leads out.
+        #[test]
+        fn no_archive_reaches_out(
+            entries in proptest::collection::vec(
+                (prop_oneof!["[ab./]{1,6}", "(a|b|\\.\\.)(/(a|b|\\.\\.)){0,3}"], "[ab./]{1,6}", 0_u8..4),
+                1..8,
+            ),
+            flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        ) {
+            let mut bytes = pack(&entries.iter().map(|(path, to, kind)| match kind {
+                0 => file(path, b"x"),
+                1 => link(EntryType::Symlink, path, to),
+                2 => link(EntryType::Link, path, to),
+                _ => (header(EntryType::Directory, path, 0, 0o755), Vec::new()),
+            }).collect::<Vec<_>>());
+            for (place, byte) in flips {
+                let place = place.index(bytes.len());
+                bytes[place] = byte;
+            }
+            let (folder, _) = unpacked(&bytes);
+            let root = folder.path().canonicalize().unwrap();
+            prop_assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
+            let mut folders = vec![root.join("project")];
+            while let Some(place) = folders.pop() {
+                for entry in fs::read_dir(place).unwrap() {
+                    let path = entry.unwrap().path();
+                    if let Ok(real) = path.canonicalize() {
+                        prop_assert!(real.starts_with(root.join("project")), "{:?} is {:?}", path, real);
+                    }
+                    if fs::symlink_metadata(&path).unwrap().is_dir() {
+                        folders.push(path);
+                    }
+                }
+            }
+        }
     }
 }

@@ -29,8 +29,8 @@ pub(crate) struct ArtifactStore {
 #[derive(Default)]
 struct Index {
     infos: BTreeMap<ArtifactName, ArtifactInfo>,
-    /// Digests that something other than a name still needs, and how many need each.
-    pins: HashMap<Digest, usize>,
+    /// How many names and workloads need the bytes of each digest.
+    needs: HashMap<Digest, usize>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -62,12 +62,15 @@ impl ArtifactStore {
         }
         let mut index = Index::default();
         for digest in pinned {
-            *index.pins.entry(digest).or_default() += 1;
+            index.need(&digest);
         }
         let mut all_read = true;
         for entry in fs::read_dir(&names).map_err(failed)? {
             match read_entry(&entry.map_err(failed)?.path()) {
-                Ok(info) => drop(index.infos.insert(info.name.clone(), info)),
+                Ok(info) => {
+                    index.need(&info.digest);
+                    index.infos.insert(info.name.clone(), info);
+                }
                 Err(error) => {
                     tracing::error!(%error, "an artifact's name is damaged");
                     all_read = false;
@@ -87,7 +90,7 @@ impl ArtifactStore {
         for entry in fs::read_dir(&self.blobs)? {
             let entry = entry?;
             let digest = format!("sha256:{}", entry.file_name().to_string_lossy()).parse::<Digest>();
-            if digest.is_ok_and(|digest| !index.needs(&digest)) {
+            if digest.is_ok_and(|digest| !index.needs.contains_key(&digest)) {
                 fs::remove_file(entry.path())?;
             }
         }
@@ -132,22 +135,30 @@ impl ArtifactStore {
         let mut index = lock(&self.index);
         let (blob, place) = (self.blob(&info.digest), self.place(&info.name));
         file::publish(&incoming.0, file, &blob).map_err(|error| file::failed("write", &blob, error))?;
+        index.need(&info.digest);
         let entry = Entry { name: info.name.clone(), digest: info.digest.clone(), size: info.size };
         let body = serde_json::to_vec(&entry).expect("two names and a number are JSON");
         let written = file::write_whole(&place, &file::seal(SEAL, &body));
-        let replaced = match written {
+        let obsolete = match written {
             Ok(()) => index.infos.insert(info.name.clone(), info).map(|old| old.digest),
             // The new bytes are in nobody's name.
             Err(_) => Some(info.digest),
         };
-        self.collect(&index, replaced);
+        if let Some(digest) = obsolete {
+            self.release(&mut index, &digest);
+        }
         written.map_err(|error| file::failed("write", &place, error))
     }
 
-    /// Deletes the bytes that nobody needs any more. Those who have them open read on.
-    fn collect(&self, index: &Index, digest: Option<Digest>) {
-        let Some(digest) = digest.filter(|digest| !index.needs(digest)) else { return };
-        if let Err(error) = file::delete(&self.blob(&digest)) {
+    /// Takes back one need of these bytes; nobody's bytes are deleted. Those who have them open read on.
+    fn release(&self, index: &mut Index, digest: &Digest) {
+        let Some(count) = index.needs.get_mut(digest) else { return };
+        *count -= 1;
+        if *count > 0 {
+            return;
+        }
+        index.needs.remove(digest);
+        if let Err(error) = file::delete(&self.blob(digest)) {
             tracing::warn!(%error, %digest, "bytes that nobody needs any more could not be deleted");
         }
     }
@@ -186,8 +197,9 @@ impl ArtifactStore {
             let mut index = lock(&store.index);
             let place = store.place(&name);
             file::delete(&place).map_err(|error| file::failed("delete", &place, error))?;
-            let deleted = index.infos.remove(&name).map(|info| info.digest);
-            store.collect(&index, deleted);
+            if let Some(info) = index.infos.remove(&name) {
+                store.release(&mut index, &info.digest);
+            }
             Ok(())
         })
         .await
@@ -197,7 +209,7 @@ impl ArtifactStore {
     pub(crate) fn pin(&self, name: &ArtifactName, digest: &Digest) -> Result<(), BackendError> {
         let mut index = lock(&self.index);
         let found = index.infos.get(name).map(|info| &info.digest);
-        if found != Some(digest) && !index.pins.contains_key(digest) {
+        if found != Some(digest) {
             return Err(BackendError::not_found(match found {
                 None => format!("there is no project {name} among the artifacts; store it first"),
                 Some(other) => {
@@ -205,18 +217,12 @@ impl ArtifactStore {
                 }
             }));
         }
-        *index.pins.entry(digest.clone()).or_default() += 1;
+        index.need(digest);
         Ok(())
     }
 
     pub(crate) fn unpin(&self, digest: &Digest) {
-        let mut index = lock(&self.index);
-        let Some(count) = index.pins.get_mut(digest) else { return };
-        *count -= 1;
-        if *count == 0 {
-            index.pins.remove(digest);
-            self.collect(&index, Some(digest.clone()));
-        }
+        self.release(&mut lock(&self.index), digest);
     }
 
     /// The file with these bytes, for a reader that may block.
@@ -234,8 +240,8 @@ impl ArtifactStore {
 }
 
 impl Index {
-    fn needs(&self, digest: &Digest) -> bool {
-        self.pins.contains_key(digest) || self.infos.values().any(|info| info.digest == *digest)
+    fn need(&mut self, digest: &Digest) {
+        *self.needs.entry(digest.clone()).or_default() += 1;
     }
 }
 

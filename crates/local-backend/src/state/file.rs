@@ -49,7 +49,7 @@ fn sync_folder_of(place: &Path) -> io::Result<()> {
 
 /// Writes `bytes` so that `place` holds all of them or what it held before.
 pub(crate) fn write_whole(place: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = place.parent().unwrap_or(Path::new("."));
+    let folder = place.parent().unwrap_or_else(|| Path::new("."));
     let (path, mut file) = unfinished(folder)?;
     let written = file.write_all(bytes).and_then(|()| publish(&path, &file, place));
     if written.is_err() {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use portway_backend::{ReplicaId, Workload};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::host::Host;
@@ -55,8 +55,6 @@ pub(crate) struct Keeper {
     pub(crate) place: u64,
     pub(crate) stop: watch::Receiver<Stop>,
     pub(crate) events: mpsc::UnboundedSender<Event>,
-    /// The room it takes.
-    pub(crate) _seat: OwnedSemaphorePermit,
 }
 
 impl Keeper {

@@ -28,7 +28,7 @@ pub(crate) enum Stage {
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(crate) struct Plan {
     /// How many places to add.
-    pub(crate) start: u32,
+    pub(crate) start: usize,
     /// The indices of the places to stop, in no particular order.
     pub(crate) stop: Vec<usize>,
 }
@@ -38,8 +38,7 @@ const SURGE: usize = 1;
 
 /// Decides what to start and stop, when gateways have just drained the replicas `drained`. Asked again after each change, it ends with `wanted` current places and no others,
 /// and on the way there are never fewer ready ones than there were or are wanted, unless they fail by themselves.
-pub(crate) fn plan(wanted: u32, places: &[Place], drained: &[ReplicaId]) -> Plan {
-    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+pub(crate) fn plan(wanted: usize, places: &[Place], drained: &[ReplicaId]) -> Plan {
     let serves = |index: &usize| places[*index].serves(drained);
     let mut stop = by_dispensability(places, true, drained);
     let current = stop.split_off(stop.len().saturating_sub(wanted));
@@ -52,7 +51,7 @@ pub(crate) fn plan(wanted: u32, places: &[Place], drained: &[ReplicaId]) -> Plan
     stop.extend(serving);
     let surge = if old.is_empty() { 0 } else { SURGE };
     let room = wanted.saturating_add(surge).saturating_sub(current.len() + old.len());
-    Plan { start: u32::try_from(room.min(wanted - current.len())).unwrap_or(u32::MAX), stop }
+    Plan { start: room.min(wanted - current.len()), stop }
 }
 
 impl Place {
@@ -139,7 +138,7 @@ mod tests {
         #[test]
         fn following_the_plan_ends_with_what_is_wanted_and_never_serves_less(
             mut places in places(),
-            wanted in 0_u32..6,
+            wanted in 0_usize..6,
             drained in proptest::collection::vec("[0-7]", 0..3),
         ) {
             // Only the first plan knows of them: what stays is given requests again.
@@ -151,11 +150,11 @@ mod tests {
                     prop_assert_ne!(places[*index].stage, Stage::Going, "stopped twice");
                     places[*index].stage = Stage::Going;
                 }
-                prop_assert!(serving(&places, &drained) >= before.min(wanted as usize), "{:?}", places);
+                prop_assert!(serving(&places, &drained) >= before.min(wanted), "{:?}", places);
                 let staying = places.iter().filter(|place| place.stage != Stage::Going).count();
-                let limit = places.len().max(wanted as usize + SURGE);
+                let limit = places.len().max(wanted + SURGE);
                 if plan.start > 0 {
-                    prop_assert!(staying + plan.start as usize <= limit, "{:?} {:?}", plan, places);
+                    prop_assert!(staying + plan.start <= limit, "{:?} {:?}", plan, places);
                 }
                 drained.clear();
                 // What goes is gone, one of those that are coming comes.
@@ -165,7 +164,7 @@ mod tests {
                     coming.stage = Stage::Ready;
                 }
             }
-            prop_assert_eq!(places.len(), wanted as usize);
+            prop_assert_eq!(places.len(), wanted);
             prop_assert!(places.iter().all(|place| place.is_current && place.stage == Stage::Ready));
         }
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use portway_backend::{BackendError, Fence, Phase, ReplicaId, Status, Workload};
-use tokio::sync::{mpsc, oneshot, watch};
+use portway_backend::{BackendError, Fence, Phase, Project, ReplicaId, Status, Workload};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -52,8 +52,8 @@ pub(crate) struct Supervisor {
     keepers: JoinSet<()>,
     /// What the last order named as drained, until it has been carried out.
     drained: Vec<ReplicaId>,
-    /// How many replicas have no room.
-    missing: u32,
+    /// The room that it has: one for each replica that can be.
+    seats: Vec<OwnedSemaphorePermit>,
     /// Set once everything is to end, for good.
     is_ending: bool,
     /// Who waits for that.
@@ -90,7 +90,7 @@ impl Supervisor {
             events,
             keepers: JoinSet::new(),
             drained: Vec::new(),
-            missing: 0,
+            seats: Vec::new(),
             is_ending: false,
             ending: Vec::new(),
         };
@@ -112,7 +112,7 @@ impl Supervisor {
                 },
                 Some(event) = news.recv() => self.hear(event),
                 Some(_) = self.keepers.join_next() => {}
-                () = sleep(ROOM_INTERVAL), if self.missing > 0 => {}
+                () = sleep(ROOM_INTERVAL), if self.missing() > 0 => {}
             }
             self.settle();
         }
@@ -199,18 +199,19 @@ impl Supervisor {
 
     /// Writes down what is now wanted and keeps the project that it needs.
     async fn replace_record(&mut self, record: Record) -> Result<(), BackendError> {
-        let project =
-            |record: &Record| record.workload.as_ref().and_then(|workload| workload.program.project.clone());
-        if let Some(new) = project(&record) {
+        let (new, old) = (project(&record), project(&self.record));
+        // Bytes that it has already stay, even if their name is gone.
+        let is_new = new != old;
+        if let Some(new) = new.as_ref().filter(|_| is_new) {
             self.host.artifacts.pin(&new.artifact, &new.digest)?;
         }
         let written = self.host.write(&record).await;
-        let obsolete = match written {
-            Ok(()) => std::mem::replace(&mut self.record, record),
-            Err(_) => record,
-        };
-        if let Some(old) = project(&obsolete) {
-            self.host.artifacts.unpin(&old.digest);
+        let obsolete = if written.is_ok() { old } else { new };
+        if let Some(obsolete) = obsolete.filter(|_| is_new) {
+            self.host.artifacts.unpin(&obsolete.digest);
+        }
+        if written.is_ok() {
+            self.record = record;
         }
         written
     }
@@ -264,12 +265,13 @@ impl Supervisor {
 
     /// Starts and stops what the plan says and shows the result.
     fn settle(&mut self) {
-        let gone = self.record.workload.is_none() || self.is_ending;
-        let wanted = if gone { 0 } else { self.record.wanted };
+        self.take_seats();
         let places: Vec<Place> = self.slots.iter().map(|slot| slot.place(self.generation.as_ref())).collect();
-        let plan = plan(wanted, &places, &self.drained);
+        let plan = plan(self.seats.len(), &places, &self.drained);
         let stop = if self.is_ending { Stop::Now } else { Stop::Drain };
-        self.missing = (0..plan.start).map(|_| u32::from(!self.add_slot())).sum();
+        for _ in 0..plan.start {
+            self.add_slot();
+        }
         for index in &plan.stop {
             self.slots[*index].view.state = ViewState::Going;
         }
@@ -289,10 +291,28 @@ impl Supervisor {
         }
     }
 
-    /// Makes a place and starts its keeper; whether there was room.
-    fn add_slot(&mut self) -> bool {
-        let Some(generation) = self.generation.clone() else { return true };
-        let Ok(seat) = Arc::clone(&self.host.seats).try_acquire_owned() else { return false };
+    fn wanted(&self) -> u32 {
+        if self.record.workload.is_none() || self.is_ending { 0 } else { self.record.wanted }
+    }
+
+    /// How many replicas have no room.
+    fn missing(&self) -> u32 {
+        self.wanted().saturating_sub(u32::try_from(self.seats.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Takes as much room as is wanted and there is.
+    fn take_seats(&mut self) {
+        let wanted = usize::try_from(self.wanted()).unwrap_or(usize::MAX);
+        self.seats.truncate(wanted);
+        while self.seats.len() < wanted {
+            let Ok(seat) = Arc::clone(&self.host.seats).try_acquire_owned() else { break };
+            self.seats.push(seat);
+        }
+    }
+
+    /// Makes a place and starts its keeper.
+    fn add_slot(&mut self) {
+        let Some(generation) = self.generation.clone() else { return };
         let (stop, told) = watch::channel(Stop::No);
         let place = self.next_place;
         self.next_place += 1;
@@ -302,11 +322,9 @@ impl Supervisor {
             place,
             stop: told,
             events: self.events.clone(),
-            _seat: seat,
         };
         self.keepers.spawn(keeper.work());
         self.slots.push(Slot { place, generation, stop, view: View::default() });
-        true
     }
 
     fn show(&self) {
@@ -316,7 +334,7 @@ impl Supervisor {
             (Some(damage), _) => failed(damage),
             (None, None) if views.is_empty() => Status::absent(),
             (None, None) => going(status(0, 0, &views)),
-            (None, Some(_)) => status(self.record.wanted, self.missing, &views),
+            (None, Some(_)) => status(self.record.wanted, self.missing(), &views),
         };
         self.status.send_if_modified(|status| {
             let differs = **status != shown;
@@ -358,6 +376,10 @@ impl Slot {
 
 fn new_generation(workload: Workload) -> Arc<Generation> {
     Arc::new(Generation { workload, was_ready: AtomicBool::new(false) })
+}
+
+fn project(record: &Record) -> Option<Project> {
+    record.workload.as_ref()?.program.project.clone()
 }
 
 /// Whether replicas of the one need not be replaced by replicas of the other.

@@ -1,5 +1,6 @@
 //! What the tests with real processes share.
 #![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -99,17 +100,14 @@ pub(crate) fn pack(files: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// Waits for a status; panics with the last one seen.
-#[track_caller]
-pub(crate) fn until(
+pub(crate) async fn until(
     status: &mut watch::Receiver<Arc<Status>>,
     what: &str,
     condition: impl FnMut(&Status) -> bool,
-) -> impl Future<Output = Arc<Status>> {
-    async move {
-        match wait_for(status, PATIENCE, condition).await {
-            Waited::Reached(status) => status,
-            other => panic!("{what}: {other:?}"),
-        }
+) -> Arc<Status> {
+    match wait_for(status, PATIENCE, condition).await {
+        Waited::Reached(status) => status,
+        other => panic!("{what}: {other:?}"),
     }
 }
 
