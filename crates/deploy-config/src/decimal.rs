@@ -55,7 +55,15 @@ impl Decimal {
         let whole = whole.trim_start_matches('0');
         let fraction = fraction.trim_end_matches('0');
         let length = i64::try_from(whole.len()).unwrap_or(i64::MAX);
-        let all = [whole, fraction].concat();
+        let joined;
+        let all = match (whole, fraction) {
+            (whole, "") => whole,
+            ("", fraction) => fraction,
+            _ => {
+                joined = [whole, fraction].concat();
+                &joined
+            }
+        };
         let leading = all.len() - all.trim_start_matches('0').len();
         let digits = all.trim_matches('0');
         if digits.is_empty() {

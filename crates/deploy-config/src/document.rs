@@ -53,38 +53,19 @@ impl DeploymentConfig {
     pub fn from_json(text: &str) -> Checked<Self> {
         let (json, syntax) = Json::parse_with_faults(text);
         let Some(json) = json else { return Checked::refused(syntax).located(text) };
-        let (value, mut report) = Self::check_json(&json).into_parts();
+        let (spec, mut report) = check(&json);
         report.extend(syntax);
-        Checked::new(value, report).located(text)
+        Self::checked(json, spec, report).located(text)
     }
 
     /// Checks a value tree.
     pub fn check_json(json: &Json) -> Checked<Self> {
-        let mut report = Report::default();
-        let at = At::new(String::new(), json.span);
-        let compute_type = match compute_type(json, &at) {
-            Ok(compute_type) => compute_type,
-            Err(finding) => {
-                let checked_in_vain =
-                    finding.code == Code::ComputeTypeElsewhere || json.members().next().is_none();
-                report.push(finding);
-                if checked_in_vain {
-                    return Checked::refused(report);
-                }
-                ComputeType::Aks
-            }
-        };
-        let takes = match compute_type {
-            ComputeType::Aks => Takes::Webservice,
-            ComputeType::AksEndpoint => Takes::Endpoint,
-        };
-        let mut source = Source::file(takes);
-        if compute_type == ComputeType::AksEndpoint {
-            source = source.without_compute_target();
-        }
-        let (spec, findings) = ServiceSpec::check_source(json, &source).into_parts();
-        report.extend(findings);
-        let config = spec.map(|spec| Self { compute_type, spec, document: json.clone() });
+        let (spec, report) = check(json);
+        Self::checked(json.clone(), spec, report)
+    }
+
+    fn checked(document: Json, spec: Option<(ComputeType, ServiceSpec)>, report: Report) -> Checked<Self> {
+        let config = spec.map(|(compute_type, spec)| Self { compute_type, spec, document });
         Checked::new(config, report)
     }
 
@@ -132,6 +113,27 @@ impl fmt::Debug for DeploymentConfig {
             .field("spec", &self.spec)
             .finish_non_exhaustive()
     }
+}
+
+fn check(json: &Json) -> (Option<(ComputeType, ServiceSpec)>, Report) {
+    let compute_type = match compute_type(json, &At::new(String::new(), json.span)) {
+        Ok(compute_type) => compute_type,
+        // Another kind of deployment has other settings; a kind that cannot be read is most likely a service.
+        Err(finding) if finding.code == Code::ComputeTypeElsewhere || json.kind() != "an object" => {
+            return (None, Report::from(finding));
+        }
+        Err(finding) => {
+            let mut report = Report::from(finding);
+            report.extend(ServiceSpec::check_source(json, &Source::file(Takes::Webservice)).into_parts().1);
+            return (None, report);
+        }
+    };
+    let source = match compute_type {
+        ComputeType::Aks => Source::file(Takes::Webservice),
+        ComputeType::AksEndpoint => Source::file(Takes::Endpoint).without_compute_target(),
+    };
+    let (spec, report) = ServiceSpec::check_source(json, &source).into_parts();
+    (spec.map(|spec| (compute_type, spec)), report)
 }
 
 fn compute_type(json: &Json, root: &At) -> Result<ComputeType, Finding> {

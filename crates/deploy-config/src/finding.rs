@@ -91,6 +91,23 @@ impl At {
     }
 }
 
+/// Something that knows where it stands, and says so only when a finding needs it.
+pub(crate) trait Locate {
+    fn at(&self) -> At;
+}
+
+impl Locate for At {
+    fn at(&self) -> At {
+        self.clone()
+    }
+}
+
+impl<F: Fn() -> At> Locate for F {
+    fn at(&self) -> At {
+        self()
+    }
+}
+
 /// Appends a reference token to a JSON pointer.
 pub(crate) fn child(pointer: &mut String, key: &str) {
     pointer.push('/');

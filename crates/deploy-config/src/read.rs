@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::decimal::Decimal;
-use crate::finding::{At, Code, Finding, Report, child};
+use crate::finding::{At, Code, Finding, Locate, Report, child};
 use crate::json::{Json, Member, Value, wrong_kind};
 use crate::name::{InvalidName, NameKind};
 use crate::quantity::{QuantityError, Share};
@@ -68,10 +68,14 @@ impl<'a> Fields<'a> {
 
     /// A member by name; `null` counts as absent.
     pub(crate) fn take(&mut self, key: &str) -> Option<(&'a Json, At)> {
+        self.take_json(key).map(|json| (json, self.child(key, json.span)))
+    }
+
+    /// The same without its place.
+    pub(crate) fn take_json(&mut self, key: &str) -> Option<&'a Json> {
         let index = self.members.iter().position(|member| *member.key == *key)?;
         self.taken[index] = true;
-        let json = &self.members[index].json;
-        (!json.is_null()).then(|| (json, self.child(key, json.span)))
+        Some(&self.members[index].json).filter(|json| !json.is_null())
     }
 
     pub(crate) fn child(&self, key: &str, span: Option<crate::json::Span>) -> At {
@@ -161,54 +165,56 @@ impl<'a> Fields<'a> {
     }
 }
 
-pub(crate) fn text<'a>(json: &'a Json, at: &At) -> Result<&'a str, Finding> {
-    json.as_str().ok_or_else(|| wrong_kind(json, at, "a string"))
+pub(crate) fn text<'a>(json: &'a Json, at: &impl Locate) -> Result<&'a str, Finding> {
+    json.as_str().ok_or_else(|| wrong_kind(json, &at.at(), "a string"))
 }
 
-pub(crate) fn boolean(json: &Json, at: &At) -> Result<bool, Finding> {
+pub(crate) fn boolean(json: &Json, at: &impl Locate) -> Result<bool, Finding> {
     match json.value {
         Value::Bool(value) => Ok(value),
-        _ => Err(wrong_kind(json, at, "true or false")),
+        _ => Err(wrong_kind(json, &at.at(), "true or false")),
     }
 }
 
-pub(crate) fn number(json: &Json, at: &At) -> Result<Decimal, Finding> {
-    json.as_decimal().ok_or_else(|| wrong_kind(json, at, "a number"))
+pub(crate) fn number(json: &Json, at: &impl Locate) -> Result<Decimal, Finding> {
+    json.as_decimal().ok_or_else(|| wrong_kind(json, &at.at(), "a number"))
 }
 
 /// A whole number from `min` to `max`.
-pub(crate) fn whole(value: &Decimal, at: &At, min: u64, max: u64) -> Result<u64, Finding> {
-    let fault = |code, message: String| {
-        Finding::new(code, at, message)
-            .found(value.to_string())
-            .allowed(if max >= u64::from(u32::MAX) {
-                format!("a whole number, at least {min}")
-            } else {
-                format!("a whole number, {min} to {max}")
-            })
-            .remedy("write a number that is allowed")
-    };
-    let label = label(at);
-    if !value.is_integer() {
-        return Err(fault(Code::NotAnInteger, format!("{label} is {value}, not a whole number")));
+pub(crate) fn whole(value: &Decimal, at: &impl Locate, min: u64, max: u64) -> Result<u64, Finding> {
+    let whole = value.as_u64();
+    if let Some(whole) = whole.filter(|whole| (min..=max).contains(whole)) {
+        return Ok(whole);
     }
-    if value.is_negative() || value.as_u64().is_some_and(|value| value < min) {
+    let at = at.at();
+    let label = label(&at);
+    let (code, message) = if !value.is_integer() {
+        (Code::NotAnInteger, format!("{label} is {value}, not a whole number"))
+    } else if value.is_negative() || whole.is_some_and(|whole| whole < min) {
         let code = if min == 0 { Code::Negative } else { Code::NotPositive };
-        return Err(fault(code, format!("{label} is {value}, must be at least {min}")));
-    }
-    match value.as_u64() {
-        Some(value) if value <= max => Ok(value),
-        _ => Err(fault(Code::TooLarge, format!("{label} is {value}, {max} is the most"))),
-    }
+        (code, format!("{label} is {value}, must be at least {min}"))
+    } else {
+        (Code::TooLarge, format!("{label} is {value}, {max} is the most"))
+    };
+    let allowed = if max >= u64::from(u32::MAX) {
+        format!("a whole number, at least {min}")
+    } else {
+        format!("a whole number, {min} to {max}")
+    };
+    Err(Finding::new(code, &at, message)
+        .found(value.to_string())
+        .allowed(allowed)
+        .remedy("write a number that is allowed"))
 }
 
-pub(crate) fn share(value: &Decimal, at: &At) -> Result<Share, Finding> {
+pub(crate) fn share(value: &Decimal, at: &impl Locate) -> Result<Share, Finding> {
     Share::from_percent(value).map_err(|error| {
         let (code, message) = match error {
             QuantityError::TooFine => (Code::SharePrecision, "is finer than 0.01 %"),
             _ => (Code::ShareOutOfRange, "is outside 0 to 100 %"),
         };
-        Finding::new(code, at, format!("{} {value} {message}", label(at)))
+        let at = at.at();
+        Finding::new(code, &at, format!("{} {value} {message}", label(&at)))
             .found(value.to_string())
             .allowed("0 to 100, with at most two decimals")
             .remedy("write the percentage of all requests that the version is to get")
@@ -219,8 +225,8 @@ pub(crate) fn parse_name<T: FromStr<Err = InvalidName>>(text: &str, at: &At) -> 
     text.parse().map_err(|error: InvalidName| name_fault(text, &error, at))
 }
 
-pub(crate) fn check_name(kind: NameKind, text: &str, at: &At) -> Result<(), Finding> {
-    kind.check(text).map_err(|error| name_fault(text, &error, at))
+pub(crate) fn check_name(kind: NameKind, text: &str, at: &impl Locate) -> Result<(), Finding> {
+    kind.check(text).map_err(|error| name_fault(text, &error, &at.at()))
 }
 
 fn name_fault(text: &str, error: &InvalidName, at: &At) -> Finding {

@@ -1,6 +1,7 @@
 //! Packing in plain numbers.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use super::{Amounts, Capacity, Demand, Fit, Nearest, Node, Placed, Resource, Shortfall};
 
@@ -66,6 +67,10 @@ pub(super) fn count(free: &[u64], request: &[u64]) -> u64 {
         .unwrap_or(0)
 }
 
+fn fits(free: &[u64], request: &[u64]) -> bool {
+    free.iter().zip(request).all(|(free, wanted)| free >= wanted)
+}
+
 pub(super) fn take(free: &mut [u64], request: &[u64], count: u64) {
     for (free, wanted) in free.iter_mut().zip(request) {
         *free -= wanted * count;
@@ -91,8 +96,8 @@ struct Problem<'a> {
     dimensions: Dimensions,
     requests: Vec<Vector>,
     free: Vec<Vector>,
-    /// For each demand the nodes that it may use.
-    allowed: Vec<Vec<usize>>,
+    /// For each demand the nodes that it may use; demands of the same selector and tolerations share theirs.
+    allowed: Vec<Rc<[usize]>>,
 }
 
 impl<'a> Problem<'a> {
@@ -102,12 +107,19 @@ impl<'a> Problem<'a> {
         let dimensions = Dimensions::of(node_amounts.chain(demand_amounts).chain([&capacity.per_node]));
         let requests = demands.iter().map(|demand| dimensions.request(demand)).collect();
         let free = capacity.nodes.iter().map(|node| dimensions.free(node, &capacity.per_node)).collect();
-        let allowed = demands
-            .iter()
-            .map(|demand| {
-                (0..capacity.nodes.len()).filter(|&node| demand.may_use(&capacity.nodes[node])).collect()
-            })
-            .collect();
+        let mut allowed: Vec<Rc<[usize]>> = Vec::with_capacity(demands.len());
+        for demand in demands {
+            let same =
+                |other: &Demand| other.selector == demand.selector && other.tolerations == demand.tolerations;
+            // Neighbours are mostly of one kind.
+            let nodes = match allowed.last().filter(|_| same(&demands[allowed.len() - 1])) {
+                Some(nodes) => Rc::clone(nodes),
+                None => {
+                    (0..capacity.nodes.len()).filter(|&node| demand.may_use(&capacity.nodes[node])).collect()
+                }
+            };
+            allowed.push(nodes);
+        }
         Self { capacity, demands, dimensions, requests, free, allowed }
     }
 
@@ -135,9 +147,13 @@ impl<'a> Problem<'a> {
     fn place(&self, demand: usize, mut rest: u64, free: &mut [Vector]) -> (Vec<Placed>, u64) {
         let mut placed = Vec::new();
         let request = &self.requests[demand];
-        for &node in &self.allowed[demand] {
+        for &node in &*self.allowed[demand] {
             if rest == 0 {
                 break;
+            }
+            // Most nodes are too full for one more: that is seen without dividing.
+            if !fits(&free[node], request) {
+                continue;
             }
             let room = count(&free[node], request).min(rest);
             if room > 0 {
@@ -196,7 +212,9 @@ pub(super) fn fit(capacity: &Capacity, demands: &[Demand]) -> Fit {
         let mut free = problem.free.clone();
         problem.place(demand, u64::from(demands[demand].replicas), &mut free).1 > 0
     };
-    let proven = problem.asks_too_much() || (0..demands.len()).any(alone);
+    let proven = demands.len() == 1
+        || problem.asks_too_much()
+        || (unplaced.iter().enumerate()).any(|(each, rest)| *rest > 0 && alone(each));
     if proven {
         return Fit::Short(problem.shortfall(first, unplaced[first], &free, true));
     }

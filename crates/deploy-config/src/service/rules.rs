@@ -46,11 +46,11 @@ pub(crate) fn single_values(settings: &mut Settings, report: &mut Report) {
 }
 
 fn bounds(field: Field, value: &Decimal, settings: &Settings) -> Result<(), Finding> {
-    let at = settings.at(field);
+    let at = || settings.at(field);
     match field.row().kind {
-        Kind::Whole(min, max) => read::whole(value, at, min, max).map(drop),
-        Kind::Percent => read::share(value, at).map(drop),
-        _ if !value.is_positive() => Err(number_fault(Code::NotPositive, (at, value), "must be above 0")
+        Kind::Whole(min, max) => read::whole(value, &at, min, max).map(drop),
+        Kind::Percent => read::share(value, &at).map(drop),
+        _ if !value.is_positive() => Err(number_fault(Code::NotPositive, (&at(), value), "must be above 0")
             .allowed("a number above 0, fractions allowed")
             .remedy("ask for what a replica needs, or leave it out for the default")),
         _ => {
@@ -61,7 +61,7 @@ fn bounds(field: Field, value: &Decimal, settings: &Settings) -> Result<(), Find
             if fits {
                 return Ok(());
             }
-            Err(number_fault(Code::TooLarge, (at, value), "more than any machine has")
+            Err(number_fault(Code::TooLarge, (&at(), value), "more than any machine has")
                 .allowed("less than 4194303")
                 .remedy("write cores, or gigabytes, not a smaller unit"))
         }
@@ -77,7 +77,7 @@ pub(crate) fn names(settings: &mut Settings, report: &mut Report) {
     for (field, kind) in kinds {
         // An empty text is what the client sends for “none”.
         let Some(text) = settings.text(field).filter(|text| !text.is_empty()) else { continue };
-        if let Err(finding) = read::check_name(kind, text, settings.at(field)) {
+        if let Err(finding) = read::check_name(kind, text, &|| settings.at(field)) {
             report.push(finding);
             settings.spoil(field);
         }
@@ -110,7 +110,7 @@ pub(crate) fn replicas(settings: &mut Settings, report: &mut Report) {
 fn both(settings: &Settings) -> Finding {
     Finding::new(
         Code::ReplicasAndAutoscale,
-        settings.at(Field::NumReplicas),
+        &settings.at(Field::NumReplicas),
         "a fixed number of replicas and automatic scaling exclude each other",
     )
     .found("both")
@@ -125,7 +125,7 @@ fn both(settings: &Settings) -> Finding {
 fn no_number(settings: &Settings) -> Finding {
     Finding::new(
         Code::ReplicasMissing,
-        settings.at(Field::AutoscaleEnabled),
+        &settings.at(Field::AutoscaleEnabled),
         "automatic scaling is off, but there is no number of replicas",
     )
     .found("neither")
@@ -137,7 +137,7 @@ fn scaling_is_off(settings: &Settings, field: Field, value: &Decimal) -> Finding
     let state = if settings.is_absent(Field::AutoscaleEnabled) { "not switched on" } else { "off" };
     number_fault(
         Code::AutoscaleOff,
-        (settings.at(field), value),
+        (&settings.at(field), value),
         &format!("but automatic scaling is {state}"),
     )
     .allowed("settings of automatic scaling only together with it")
@@ -147,7 +147,7 @@ fn scaling_is_off(settings: &Settings, field: Field, value: &Decimal) -> Finding
 fn idle_zero(settings: &Settings, field: Field) -> Finding {
     Finding::new(
         Code::Ignored,
-        settings.at(field),
+        &settings.at(field),
         "a 0 here counts as nothing given while automatic scaling is off",
     )
     .found("0")
@@ -167,7 +167,7 @@ pub(crate) fn min_and_max(settings: &Settings, standing: Option<AutoscaleSpec>, 
     let (Some(min), Some(max)) = (min, max) else { return };
     if min > max {
         let at = if given.0.is_some() { Field::AutoscaleMinReplicas } else { Field::AutoscaleMaxReplicas };
-        report.push(named_replicas_fault(settings.at(at), min, max));
+        report.push(named_replicas_fault(&settings.at(at), min, max));
     }
 }
 
@@ -196,7 +196,7 @@ pub(crate) fn limit_below(
     let unit = pair.unit;
     Finding::new(
         pair.code,
-        settings.at(pair.limit),
+        &settings.at(pair.limit),
         format!("at most {limit} {unit}, but {request} are {what}"),
     )
     .found(limit.to_string())
@@ -246,7 +246,7 @@ pub(crate) const AUTOSCALE_NUMBERS: [Field; 4] = [
 pub(crate) fn auth_conflict(settings: &Settings) -> Finding {
     Finding::new(
         Code::AuthConflict,
-        settings.at(Field::TokenAuthEnabled),
+        &settings.at(Field::TokenAuthEnabled),
         "keys and tokens exclude each other, and both are switched on",
     )
     .found("both")
@@ -258,10 +258,14 @@ fn keys(settings: &Settings, report: &mut Report) {
     let given = |field| settings.text(field).is_some_and(|text| !text.is_empty());
     if given(Field::SecondaryKey) && !given(Field::PrimaryKey) && !settings.is_bad(Field::PrimaryKey) {
         report.push(
-            Finding::new(Code::Ignored, settings.at(Field::SecondaryKey), "a secondary key alone is dropped")
-                .found("a secondary key, no primary one")
-                .allowed("both keys, the primary one, or none")
-                .remedy(format!("add {}", settings.name(Field::PrimaryKey))),
+            Finding::new(
+                Code::Ignored,
+                &settings.at(Field::SecondaryKey),
+                "a secondary key alone is dropped",
+            )
+            .found("a secondary key, no primary one")
+            .allowed("both keys, the primary one, or none")
+            .remedy(format!("add {}", settings.name(Field::PrimaryKey))),
         );
     }
 }
@@ -274,7 +278,7 @@ fn models(settings: &Settings, report: &mut Report) {
         && config.get("environment").is_none_or(Json::is_null)
     {
         report.push(
-            read::missing(settings.at(Field::InferenceConfig), "environment")
+            read::missing(&settings.at(Field::InferenceConfig), "environment")
                 .remedy("give the inference configuration an environment"),
         );
     }
@@ -282,7 +286,7 @@ fn models(settings: &Settings, report: &mut Report) {
 
 pub(crate) fn check_models(settings: &Settings, report: &mut Report) {
     let Some(models) = settings.any(Field::Models) else { return };
-    let at = settings.at(Field::Models);
+    let at = &settings.at(Field::Models);
     let Some(models) = models.as_array() else {
         report.push(crate::json::wrong_kind(models, at, "an array"));
         return;
@@ -307,7 +311,7 @@ pub(crate) fn advice(settings: &Settings, report: &mut Report) {
         report.push(
             Finding::new(
                 Code::ProbeSuccessThreshold,
-                settings.at(Field::SuccessThreshold),
+                &settings.at(Field::SuccessThreshold),
                 "Kubernetes takes one success of a liveness probe, whatever is asked for",
             )
             .found(settings.number(Field::SuccessThreshold).map(ToString::to_string).unwrap_or_default())
@@ -320,9 +324,13 @@ pub(crate) fn advice(settings: &Settings, report: &mut Report) {
         let Ok(rounded) = Millicores::from_cores(cores) else { continue };
         if Decimal::parse(&rounded.cores()).as_ref() != Some(cores) {
             report.push(
-                number_fault(Code::Rounded, (settings.at(field), cores), &format!("rounded up to {rounded}"))
-                    .allowed("whole thousandths of a core")
-                    .remedy(format!("write {}", rounded.cores())),
+                number_fault(
+                    Code::Rounded,
+                    (&settings.at(field), cores),
+                    &format!("rounded up to {rounded}"),
+                )
+                .allowed("whole thousandths of a core")
+                .remedy(format!("write {}", rounded.cores())),
             );
         }
     }
@@ -330,9 +338,7 @@ pub(crate) fn advice(settings: &Settings, report: &mut Report) {
 
 /// A version with sizes of its own cannot be created by the client that most scripts use.
 pub(crate) fn client_crash(settings: &Settings) -> Option<Finding> {
-    let sized = LIMITS
-        .iter()
-        .any(|pair| settings.spot(pair.request).is_some() || settings.spot(pair.limit).is_some());
+    let sized = LIMITS.iter().any(|pair| settings.is_given(pair.request) || settings.is_given(pair.limit));
     sized.then(|| {
         Finding::new(
             Code::ClientCrash,

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::field::{Field, Group, Kind, ROWS, Spelling, Takes};
 use crate::decimal::Decimal;
-use crate::finding::{At, Code, Finding, Report, child};
-use crate::json::{Json, wrong_kind};
+use crate::finding::{At, Code, Finding, Locate, Report, child};
+use crate::json::{Json, Span, wrong_kind};
 use crate::quantity::Share;
-use crate::read::{self, Fields, Spot, label, quoted, unknown_key};
+use crate::read::{self, Fields, label, quoted, unknown_key};
 use crate::suggest;
 
 /// What one setting is.
@@ -26,7 +26,7 @@ enum Slot {
     Absent,
     /// Reported already; no other rule looks at it.
     Bad,
-    Given(Spot<Scalar>),
+    Given(Scalar, Option<Span>),
 }
 
 /// Where settings come from.
@@ -154,13 +154,13 @@ impl Settings {
             if of != group || !source.has(row.field) {
                 continue;
             }
-            let Some((json, at)) = members.take(key) else { continue };
+            let Some(json) = members.take_json(key) else { continue };
             let kind = match row.kind {
                 Kind::Inverted if self.spelling != Spelling::Wire => Kind::Flag,
                 kind => kind,
             };
-            self.slots[row.field as usize] = match scalar(kind, json, &at) {
-                Ok(value) => Slot::Given(Spot { value, at }),
+            self.slots[row.field as usize] = match scalar(kind, json, &|| members.child(key, json.span)) {
+                Ok(value) => Slot::Given(value, json.span),
                 Err(finding) => {
                     report.push(finding);
                     Slot::Bad
@@ -182,27 +182,40 @@ impl Settings {
         self.slots[field as usize] == Slot::Absent
     }
 
-    pub(crate) fn spot(&self, field: Field) -> Option<&Spot<Scalar>> {
+    pub(crate) fn is_given(&self, field: Field) -> bool {
+        self.value(field).is_some()
+    }
+
+    fn value(&self, field: Field) -> Option<&Scalar> {
         match &self.slots[field as usize] {
-            Slot::Given(spot) => Some(spot),
+            Slot::Given(value, _) => Some(value),
             _ => None,
         }
     }
 
     /// Where the setting stands, or where it would have to be added.
-    pub(crate) fn at(&self, field: Field) -> &At {
-        self.spot(field).map_or(&self.root, |spot| &spot.at)
+    pub(crate) fn at(&self, field: Field) -> At {
+        let (Slot::Given(_, span), Some((group, key))) =
+            (&self.slots[field as usize], field.path(self.spelling))
+        else {
+            return self.root.clone();
+        };
+        let mut pointer = String::new();
+        for token in group.map(Group::key).into_iter().chain([key]) {
+            child(&mut pointer, token);
+        }
+        At::new(pointer, *span)
     }
 
     pub(crate) fn flag(&self, field: Field) -> Option<bool> {
-        match self.spot(field)?.value {
-            Scalar::Flag(value) => Some(value),
+        match self.value(field)? {
+            Scalar::Flag(value) => Some(*value),
             _ => None,
         }
     }
 
     pub(crate) fn number(&self, field: Field) -> Option<&Decimal> {
-        match &self.spot(field)?.value {
+        match self.value(field)? {
             Scalar::Number(value) => Some(value),
             _ => None,
         }
@@ -213,21 +226,21 @@ impl Settings {
     }
 
     pub(crate) fn text(&self, field: Field) -> Option<&str> {
-        match &self.spot(field)?.value {
+        match self.value(field)? {
             Scalar::Text(value) => Some(value),
             _ => None,
         }
     }
 
     pub(crate) fn map(&self, field: Field) -> Option<&BTreeMap<String, String>> {
-        match &self.spot(field)?.value {
+        match self.value(field)? {
             Scalar::Map(value) => Some(value),
             _ => None,
         }
     }
 
     pub(crate) fn any(&self, field: Field) -> Option<&Json> {
-        match &self.spot(field)?.value {
+        match self.value(field)? {
             Scalar::Any(value) => Some(value),
             _ => None,
         }
@@ -244,7 +257,7 @@ impl Settings {
 }
 
 /// Reads one value; bounds of numbers wait for the rules, because some of them depend on other settings.
-fn scalar(kind: Kind, json: &Json, at: &At) -> Result<Scalar, Finding> {
+fn scalar(kind: Kind, json: &Json, at: &impl Locate) -> Result<Scalar, Finding> {
     match kind {
         Kind::Flag => read::boolean(json, at).map(Scalar::Flag),
         Kind::Inverted => read::boolean(json, at).map(|value| Scalar::Flag(!value)),
@@ -255,19 +268,19 @@ fn scalar(kind: Kind, json: &Json, at: &At) -> Result<Scalar, Finding> {
     }
 }
 
-fn map(json: &Json, at: &At) -> Result<BTreeMap<String, String>, Finding> {
+fn map(json: &Json, at: &impl Locate) -> Result<BTreeMap<String, String>, Finding> {
     const WANTED: &str = "an object of strings";
     if json.as_array().is_some()
         || json.as_str().is_some()
         || json.members().next().is_none() && json.kind() != "an object"
     {
-        return Err(wrong_kind(json, at, WANTED));
+        return Err(wrong_kind(json, &at.at(), WANTED));
     }
     json.members()
         .map(|(key, value)| match value.as_str() {
             Some(text) => Ok((key.to_owned(), text.to_owned())),
             None => {
-                let mut pointer = at.pointer.clone();
+                let mut pointer = at.at().pointer;
                 child(&mut pointer, key);
                 Err(wrong_kind(value, &At::new(pointer, value.span), "a string"))
             }

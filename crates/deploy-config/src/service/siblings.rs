@@ -28,7 +28,7 @@ pub(super) fn first(settings: &Settings, report: &mut Report) {
 
 pub(super) fn created(settings: &Settings, endpoint: &EndpointSpec, report: &mut Report) {
     let Some(name) = name(settings) else { return };
-    let at = settings.at(Field::VersionName);
+    let at = &settings.at(Field::VersionName);
     if endpoint.version(&name).is_some() {
         report.push(endpoint::duplicate(at, &name));
         return;
@@ -46,7 +46,7 @@ pub(super) fn updated(settings: &Settings, endpoint: &EndpointSpec, report: &mut
     let Some(name) = name(settings) else { return };
     if endpoint.version(&name).is_none() {
         let known = endpoint.versions.iter().map(|version| &version.name);
-        report.push(endpoint::unknown(settings.at(Field::VersionName), &name, known));
+        report.push(endpoint::unknown(&settings.at(Field::VersionName), &name, known));
         return;
     }
     whole(settings, &name, endpoint, report);
@@ -57,7 +57,7 @@ fn whole(settings: &Settings, name: &VersionName, endpoint: &EndpointSpec, repor
     let Some(share) = settings.share().filter(|share| *share > Share::ZERO) else { return };
     let others =
         endpoint.versions.iter().filter(|version| version.name != *name).map(|version| version.share);
-    report.extend(endpoint::above_whole(settings.at(Field::TrafficPercentile), others.chain([share])));
+    report.extend(endpoint::above_whole(&settings.at(Field::TrafficPercentile), others.chain([share])));
 }
 
 fn name(settings: &Settings) -> Option<VersionName> {

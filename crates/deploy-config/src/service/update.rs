@@ -163,7 +163,7 @@ fn above_stored(settings: &Settings, pair: &rules::Pair, limit: Option<&Decimal>
         let unit = pair.unit;
         Finding::new(
             pair.code,
-            settings.at(pair.request),
+            &settings.at(pair.request),
             format!("{request} {unit} asked for, but at most {limit} so far"),
         )
         .found(request.to_string())
@@ -204,7 +204,7 @@ fn auth(settings: &Settings, current: Option<&ServiceSpec>, report: &mut Report)
     report.push(
         Finding::new(
             Code::AuthSwitch,
-            settings.at(on),
+            &settings.at(on),
             format!("{off} stands and is not switched off in this call"),
         )
         .found("one switched on, the other left on")
@@ -218,7 +218,7 @@ fn properties(settings: &Settings, current: Option<&ServiceSpec>, report: &mut R
     let (Some(new), Some(current)) = (settings.map(Field::Properties), current) else { return };
     for (key, value) in new {
         if current.properties.get(key).is_some_and(|old| old != value) {
-            let at = settings.at(Field::Properties);
+            let at = &settings.at(Field::Properties);
             let mut pointer = at.pointer.clone();
             child(&mut pointer, key);
             report.push(property_changed(&At::new(pointer, at.span), key));
@@ -240,7 +240,7 @@ pub(crate) fn property_changed(at: &At, key: &str) -> Finding {
 /// Without an inference configuration there is room for exactly one model, of a framework with an environment of its own.
 fn models_alone(settings: &Settings, report: &mut Report) {
     let Some(models) = settings.any(Field::Models).and_then(Json::as_array) else { return };
-    if models.is_empty() || settings.spot(Field::InferenceConfig).is_some() {
+    if models.is_empty() || settings.is_given(Field::InferenceConfig) {
         return;
     }
     let framework = |model: &Json| {
@@ -253,7 +253,7 @@ fn models_alone(settings: &Settings, report: &mut Report) {
         report.push(
             Finding::new(
                 Code::ModelsWithoutInference,
-                settings.at(Field::Models),
+                &settings.at(Field::Models),
                 "models are updated together with an inference configuration",
             )
             .found(format!("{} models, no inference configuration", models.len()))
@@ -272,7 +272,7 @@ fn fixed_beside_scaling(settings: &Settings, current: Option<&ServiceSpec>, repo
         report.push(
             Finding::new(
                 Code::ScalingEnds,
-                settings.at(Field::NumReplicas),
+                &settings.at(Field::NumReplicas),
                 "a fixed number ends automatic scaling",
             )
             .found("a fixed number, while automatic scaling stands")
