@@ -27,16 +27,15 @@ against Knative's defaults in the same run, with the 95 % interval of the paired
 ";
 
 fn main() {
-    let tuned = Part::new(&shapes::TUNED, shapes::TUNING_SEEDS);
+    let tuned = Part::new(&shapes::TUNED, shapes::TUNING_SEEDS, &[70], &[70]);
     if std::env::args().any(|argument| argument == "--tuned") {
         tuned.table("Tuned: 7 kinds, seeds of the tuning", &shapes::TUNED);
         return tuned.by_kind();
     }
     println!("{HEAD}");
     tuned.table("Tuned: 7 kinds, seeds of the tuning", &shapes::TUNED);
-    tuned.front();
     let kinds = [&shapes::TUNED[..], &shapes::HELD_BACK].concat();
-    let held_back = Part::new(&kinds, shapes::FINAL_SEEDS);
+    let held_back = Part::new(&kinds, shapes::FINAL_SEEDS, &TARGETS, &OUR_TARGETS);
     held_back.table("Held back: all 12 kinds, seeds never tuned on", &kinds);
     held_back.table("Of these, the 5 kinds never tuned on", &shapes::HELD_BACK);
     held_back.front();
@@ -49,12 +48,13 @@ struct Part {
 }
 
 impl Part {
-    fn new(kinds: &[&'static str], seeds: std::ops::Range<u64>) -> Self {
+    fn new(kinds: &[&'static str], seeds: std::ops::Range<u64>, theirs: &[u16], ours: &[u16]) -> Self {
         let cases = cases(kinds, seeds, HOUR);
-        let peers = Contender::PEERS.into_iter().flat_map(|peer| TARGETS.map(|target| (peer, target)));
-        let ours = Preset::ALL
-            .into_iter()
-            .flat_map(|preset| OUR_TARGETS.map(|target| (Contender::Ours(preset), target)));
+        let at = |contender, targets: &[u16]| {
+            targets.iter().map(|target| (contender, *target)).collect::<Vec<_>>()
+        };
+        let peers = Contender::PEERS.into_iter().flat_map(|peer| at(peer, theirs));
+        let ours = Preset::ALL.into_iter().flat_map(|preset| at(Contender::Ours(preset), ours));
         let rows = peers.chain(ours).map(|(contender, target)| {
             let rows = play(&cases, |scenario| contender.scaler(target, scenario));
             (contender, target, rows)

@@ -50,7 +50,7 @@ impl Autoscaler {
         let state = State {
             last: now,
             faults: 0,
-            estimator: Estimator::new(now),
+            estimator: Estimator::new(now, policy.rhythm),
             kept: Peaks::new(policy.longest(), now, replicas),
             hold: policy.hold,
             cut: None,
@@ -71,7 +71,9 @@ impl Autoscaler {
         if saved.version == STATE_VERSION && state.is_sound() && state.last <= now {
             let longest = fresh.policy.longest();
             let hold = state.hold.clamp(fresh.policy.hold, longest);
-            fresh.state = State { kept: state.kept.resized(longest, now, replicas), hold, ..state.clone() };
+            let (kept, state) = (state.kept.resized(longest, now, replicas), state.clone());
+            let estimator = state.estimator.listening(now, fresh.policy.rhythm);
+            fresh.state = State { kept, hold, estimator, ..state };
         }
         fresh
     }
@@ -120,10 +122,12 @@ impl Autoscaler {
         let least = u32::from(sample.traffic.waiting > 0 || sample.traffic.in_flight > 0.0);
         self.state.kept.push(now, self.size(load, doubt).max(least));
         let next = self.expect(startup);
-        let size =
-            |deviations| self.size(load, deviations).max(next.map_or(0, |next| self.size(next, deviations)));
-        let (wanted, sure) = (size(0.0).max(least), size(-doubt).max(least));
-        if wanted > current && sure > current {
+        let size = |deviations| {
+            let next = next.map_or(0, |next| self.size(next, deviations));
+            self.size(load, deviations).max(next).max(least)
+        };
+        let wanted = size(0.0);
+        if wanted > current && size(-doubt) > current {
             self.learn_from_raise(now, current, wanted);
             self.state.raised = now;
             return wanted;
@@ -143,9 +147,9 @@ impl Autoscaler {
         kept
     }
 
-    /// The load that the rhythm brings from now until `ahead`, where the policy listens and there is one.
+    /// The load that the rhythm brings from now until `ahead`, where there is one.
     fn expect(&self, ahead: Duration) -> Option<Load> {
-        self.policy.rhythm.then(|| self.state.estimator.expect(ahead)).flatten()
+        self.state.estimator.expect(ahead)
     }
 
     /// A raise soon after a cut says that the cut was too early: next time hold longer than the gap was.
@@ -164,7 +168,7 @@ impl Autoscaler {
     /// Four holds without regret: hold half as long.
     fn relax(&mut self, now: Duration) {
         if self.state.hold > self.policy.hold
-            && now.saturating_sub(self.state.regretted) > self.state.hold * 4
+            && now.saturating_sub(self.state.regretted) > self.state.hold.saturating_mul(4)
         {
             self.state.hold = (self.state.hold / 2).max(self.policy.hold);
             self.state.regretted = now;
@@ -174,7 +178,7 @@ impl Autoscaler {
 
 impl Scaler for Autoscaler {
     fn want(&mut self, now: Duration, sample: &Sample) -> Option<u32> {
-        if now <= self.state.last || !sample.traffic.is_plausible() {
+        if now <= self.state.last || now > LATEST || !sample.traffic.is_plausible() {
             self.state.faults = self.state.faults.saturating_add(1);
             return None;
         }
@@ -193,6 +197,8 @@ pub struct Saved {
     state: State,
 }
 
+/// A time past this cannot be one: some thirty thousand years.
+const LATEST: Duration = Duration::from_secs(1 << 40);
 /// The version of [`Saved`] that this crate writes and reads.
 const STATE_VERSION: u16 = 1;
 

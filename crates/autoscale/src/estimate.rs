@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::Policy;
 use crate::rhythm::Rhythm;
 use crate::sample::Sample;
-use crate::window::Seconds;
+use crate::window::{Seconds, Totals};
 
 /// An estimated load in erlangs, and the standard deviation of the estimate.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,31 +24,48 @@ pub(crate) struct Estimator {
     in_flight: Seconds,
     served_seconds: f64,
     served: f64,
-    rhythm: Rhythm,
+    /// Kept only where the policy listens for one.
+    rhythm: Option<Rhythm>,
 }
 
 impl Estimator {
-    pub(crate) fn new(now: Duration) -> Self {
+    pub(crate) fn new(now: Duration, rhythm: bool) -> Self {
         let (arrivals, in_flight) =
             (Seconds::new(ARRIVAL_SECONDS, now), Seconds::new(IN_FLIGHT_SECONDS, now));
-        Self { arrivals, in_flight, served_seconds: 0.0, served: 0.0, rhythm: Rhythm::new(now) }
+        Self {
+            arrivals,
+            in_flight,
+            served_seconds: 0.0,
+            served: 0.0,
+            rhythm: rhythm.then(|| Rhythm::new(now)),
+        }
     }
 
     pub(crate) fn is_sound(&self) -> bool {
         self.arrivals.is_sound(ARRIVAL_SECONDS)
             && self.in_flight.is_sound(IN_FLIGHT_SECONDS)
-            && self.rhythm.is_sound()
+            && self.rhythm.as_ref().is_none_or(Rhythm::is_sound)
             && [self.served_seconds, self.served].iter().all(|sum| sum.is_finite() && *sum >= 0.0)
+    }
+
+    /// The same memory with or without a rhythm.
+    pub(crate) fn listening(mut self, now: Duration, rhythm: bool) -> Self {
+        self.rhythm = rhythm.then(|| self.rhythm.unwrap_or_else(|| Rhythm::new(now)));
+        self
     }
 
     /// Takes in the traffic of the `elapsed` time that ends at `now`.
     pub(crate) fn observe(&mut self, now: Duration, elapsed: Duration, sample: &Sample, decay: f64) {
         let traffic = &sample.traffic;
         self.arrivals.push(now, traffic.arrivals.min(MOST_COUNTED) as f64);
-        self.rhythm.push(now, elapsed, traffic.arrivals.min(MOST_COUNTED) as f64);
+        if let Some(rhythm) = &mut self.rhythm {
+            rhythm.push(now, elapsed, traffic.arrivals.min(MOST_COUNTED) as f64);
+        }
         self.in_flight.push(now, traffic.in_flight.min(MOST_COUNTED as f64) * elapsed.as_secs_f64());
         if self.served > LEAST_SERVED {
-            let kept = decay.clamp(0.0, 1.0).powf(elapsed.as_secs_f64());
+            let decay = decay.clamp(0.0, 1.0);
+            let kept =
+                if elapsed.as_nanos() == 1_000_000_000 { decay } else { decay.powf(elapsed.as_secs_f64()) };
             self.served_seconds *= kept;
             self.served *= kept;
         }
@@ -88,62 +105,69 @@ impl Estimator {
     /// The load that a repeating rhythm brings between now and `ahead` from now.
     pub(crate) fn expect(&self, ahead: Duration) -> Option<Load> {
         let service = if self.served > 0.0 { self.served_seconds / self.served } else { return None };
-        let rate = self.rhythm.expect(ahead)?;
+        let rate = self.rhythm.as_ref()?.expect(ahead)?;
         Some(Load { mean: rate * service, deviation: (rate / 10.0).sqrt() * service, service })
     }
 
     /// Requests per second and the deviation of that: the base window, or a shorter one that stands clearly above it.
     fn rate(&self, policy: &Policy, startup: Duration) -> (f64, f64) {
-        let per_second = |width: u64| {
-            let (count, seen) = self.arrivals.sum(width);
-            let seen = seen.max(SHORTEST_SEEN);
+        let base_width = (policy.base_window.as_secs() as usize).clamp(1, ARRIVAL_SECONDS - 1);
+        let totals = self.arrivals.totals(base_width.max(TREND_SECONDS));
+        let deviation = |width: usize| {
+            let (count, seen) = (totals.sum(width), totals.seen(width).max(SHORTEST_SEEN));
             // Silence is certain: a service may sleep.
-            (count / seen, if count > 0.0 { (count + 1.0).sqrt() / seen } else { 0.0 })
+            if count > 0.0 { (count + 1.0).sqrt() / seen } else { 0.0 }
         };
-        let (base, deviation) = per_second(policy.base_window.as_secs().clamp(1, ARRIVAL_SECONDS as u64 - 1));
-        let mut best = (base, deviation);
+        let rate = |width: usize| totals.sum(width) / totals.seen(width).max(SHORTEST_SEEN);
+        let base = rate(base_width);
+        let mut best = (base, base_width);
         for width in SHORT_WINDOWS {
-            let (rate, deviation) = per_second(width);
+            let rate = rate(width);
+            if rate <= best.0 {
+                continue;
+            }
+            let deviation = deviation(width);
             let less = |deviations: f64| rate - deviations.max(0.0) * deviation;
             let surges = less(policy.surge) > base;
             let counts = if surges { less(policy.caution.min(policy.noise)) } else { less(policy.noise) };
             if counts > best.0 {
-                best = (counts, deviation);
+                best = (counts, width);
             }
         }
-        (best.0.max(self.trend(policy, startup)), best.1)
-    }
-
-    /// Where a strictly rising rate will be when a replica ordered now is ready; 0 without such a trend.
-    ///
-    /// One step can touch only two of the three differences, so it cannot pass for a trend.
-    fn trend(&self, policy: &Policy, startup: Duration) -> f64 {
-        let upto = |width| self.arrivals.sum(width).0;
-        let (one, two, three, four) = (upto(5), upto(10), upto(15), upto(20));
-        let (last, third, second, first) = (one, two - one, three - two, four - three);
-        let least = (last - third).min(third - second).min(second - first);
-        if least <= 0.0 || last - first <= 4.0 * (last + first).sqrt() {
-            return 0.0;
-        }
-        let ahead = (startup + policy.lead).as_secs_f64() / 5.0;
-        (last + least * ahead).min(last * policy.most_lead.max(0.0)) / 5.0
+        (best.0.max(trend(&totals, policy, startup)), deviation(best.1))
     }
 
     /// The requests that were inside replicas for sure: more than rate × time when the service has slowed.
     fn in_flight_for_sure(&self, service: f64) -> f64 {
-        let (sum, seen) = self.in_flight.sum(5);
-        let mean = sum / seen.max(SHORTEST_SEEN);
+        let totals = self.in_flight.totals(5);
+        let mean = totals.sum(5) / totals.seen(5).max(SHORTEST_SEEN);
         let correlated = (2.0 * service / 5.0).min(1.0);
         mean - 2.0 * (mean * correlated).sqrt()
     }
 }
 
+/// Where a strictly rising rate will be when a replica ordered now is ready; 0 without such a trend.
+///
+/// One step can touch only two of the three differences, so it cannot pass for a trend.
+fn trend(totals: &Totals, policy: &Policy, startup: Duration) -> f64 {
+    let (one, two, three, four) = (totals.sum(5), totals.sum(10), totals.sum(15), totals.sum(TREND_SECONDS));
+    let (last, third, second, first) = (one, two - one, three - two, four - three);
+    let least = (last - third).min(third - second).min(second - first);
+    if least <= 0.0 || last - first <= 4.0 * (last + first).sqrt() {
+        return 0.0;
+    }
+    let ahead = startup.saturating_add(policy.lead).as_secs_f64() / 5.0;
+    (last + least * ahead).min(last * policy.most_lead.max(0.0)) / 5.0
+}
+
+/// Seconds that a trend is read from: four buckets of five.
+const TREND_SECONDS: usize = 20;
 /// One-second arrival counts kept.
 const ARRIVAL_SECONDS: usize = 64;
 /// One-second means of requests inside replicas kept.
 const IN_FLIGHT_SECONDS: usize = 8;
 /// Windows that may overrule the base window, in seconds.
-const SHORT_WINDOWS: [u64; 7] = [1, 2, 3, 5, 8, 12, 20];
+const SHORT_WINDOWS: [usize; 7] = [1, 2, 3, 5, 8, 12, 20];
 /// Counts beyond this are taken as this: far past any fleet, far from losing digits.
 const MOST_COUNTED: u64 = 1 << 40;
 /// A rate over less than this many seconds says nothing.

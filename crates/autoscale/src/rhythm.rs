@@ -88,7 +88,7 @@ impl Rhythm {
 
     /// The most requests per second that repeating would bring between now and `ahead` from now; `None` without a period.
     pub(crate) fn expect(&self, ahead: Duration) -> Option<f64> {
-        let bins = (ahead.as_secs_f64() / BIN.as_secs_f64()).ceil() as usize + 1;
+        let bins = ((ahead.as_secs_f64() / BIN.as_secs_f64()).ceil() as usize).saturating_add(1);
         let most = (0..bins.min(self.period)).map(|step| self.repeated(step)).reduce(f64::max)?;
         Some(most / BIN.as_secs_f64())
     }
@@ -124,19 +124,42 @@ impl Rhythm {
         }
         let (known, swing) = ((self.bins.min(LONGEST as u64 + 1) - 1) as usize, self.swing());
         let last = (self.sweep.lag + lags - 1).min(known);
-        let count = self.ago(1);
+        // What a lag of full weight would have missed if it foretold nothing.
+        let chance = swing.unwrap_or(0.0) / (1.0 - KEPT);
+        self.compare(self.sweep.lag, last);
         for lag in self.sweep.lag..=last {
-            let then = self.ago(lag + 1);
-            let difference = count - then;
-            self.misses[lag] = self.misses[lag] * KEPT as f32 + (difference * difference - count - then);
-            if let Some(swing) = swing {
-                self.sweep.judge(lag, f64::from(self.misses[lag]) * (1.0 - KEPT) / swing, self.bins);
-            }
+            self.sweep.judge(lag, f64::from(self.misses[lag]), chance, self.bins);
         }
         self.sweep.lag = last + 1;
         if last == known {
             self.sweep.lag = LONGEST + 1;
             self.period = if swing.is_some() { self.sweep.best } else { 0 };
+        }
+    }
+
+    /// Adds to the misses of some lags what the newest bin tells about them, in two stretches without a wrap between.
+    fn compare(&mut self, first: usize, last: usize) {
+        let newest = ((self.bins - 1) % BINS as u64) as usize;
+        let count = self.counts[newest];
+        let (before, after) = self.counts.split_at(newest);
+        // Going back in time: from the bin before the newest to the start, then from the end.
+        let before_wrap = last.min(newest);
+        let miss = |miss: &mut f32, then: f32| {
+            let difference = count - then;
+            *miss = *miss * KEPT as f32 + (difference * difference - count - then);
+        };
+        if first <= before_wrap {
+            let then = before[newest - before_wrap..=newest - first].iter().rev();
+            self.misses[first..=before_wrap]
+                .iter_mut()
+                .zip(then)
+                .for_each(|(missed, then)| miss(missed, *then));
+        }
+        let first = first.max(newest + 1);
+        if first <= last {
+            let end = after.len() + newest;
+            let then = after[end - last..=end - first].iter().rev();
+            self.misses[first..=last].iter_mut().zip(then).for_each(|(missed, then)| miss(missed, *then));
         }
     }
 
@@ -154,15 +177,19 @@ impl Rhythm {
 impl Sweep {
     const DONE: Self = Self { lag: LONGEST + 1, lacking: 0.0, passed: false, best: 0, least: LARGEST_MISS };
 
-    /// Takes a lag's miss, its weight still in it, and keeps the shortest lag that is about as good as any.
-    fn judge(&mut self, lag: usize, weighted: f64, bins: u64) {
-        self.lacking = (self.lacking / KEPT).min(1.0);
-        let miss = weighted / (1.0 - self.lacking).max(1.0 - KEPT);
-        self.passed |= miss > LITTLE;
-        let seen_half_again = lag as u64 * 3 <= bins * 2;
-        let deeper = miss < self.least && lag < self.best + DIP;
+    /// Takes what a lag missed, and keeps the shortest lag that is about as good as any. Multiplies where it could divide: most lags
+    /// are neither good nor the first that foretells little.
+    fn judge(&mut self, lag: usize, missed: f64, chance: f64, bins: u64) {
+        self.lacking *= 1.0 / KEPT;
+        let chance = chance * (1.0 - self.lacking).max(1.0 - KEPT);
+        self.passed |= missed > LITTLE * chance;
+        if !self.passed || missed >= self.least.max(PERFECT) * chance || lag as u64 * 3 > bins * 2 {
+            return;
+        }
+        let miss = missed / chance;
         let clearly = miss.max(PERFECT) < self.least.max(PERFECT) * CLEARLY;
-        if self.passed && seen_half_again && (clearly || deeper) {
+        let deeper = miss < self.least && lag < self.best + DIP;
+        if clearly || deeper {
             (self.best, self.least) = (lag, miss);
         }
     }
@@ -175,7 +202,7 @@ const BINS: usize = 900;
 /// Longest period looked for, in bins: half an hour.
 const LONGEST: usize = 360;
 /// Lags looked at per call: a sweep is done within the five one-second calls of a bin.
-const LAGS_PER_CALL: usize = 90;
+const LAGS_PER_CALL: usize = 72;
 /// Forgetting per bin: a memory of about a quarter of an hour.
 const KEPT: f64 = 0.995;
 /// A minute must pass before anything is called a rhythm.
@@ -237,6 +264,23 @@ mod tests {
             after(2_000, |second| if second < 900 { 5.0 } else { 50.0 }).expect(Duration::from_secs(60)),
             None
         );
+    }
+
+    #[test]
+    fn the_sweep_in_pieces_sums_what_a_plain_look_back_sums() {
+        let rate = |second: u64| (second * 7_919 % 83) as f64;
+        let (seconds, mut plain) = (6_000, vec![0.0_f32; LONGEST + 1]);
+        let bins: Vec<f32> =
+            (0..seconds / 5).map(|bin| (bin * 5..bin * 5 + 5).map(rate).sum::<f64>() as f32).collect();
+        for now in 0..bins.len() {
+            for (lag, missed) in plain.iter_mut().enumerate().take(now + 1).skip(1) {
+                let (count, then) = (bins[now], bins[now - lag]);
+                *missed = *missed * KEPT as f32 + ((count - then) * (count - then) - count - then);
+            }
+        }
+        let mut rhythm = after(seconds, rate);
+        rhythm.look(LONGEST);
+        assert_eq!(rhythm.misses, plain);
     }
 
     #[test]

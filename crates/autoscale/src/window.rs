@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Amounts by whole second since the origin, the last `len` of them.
+/// Amounts by whole second since the origin, the last `len` of them, a power of two.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Seconds {
@@ -26,6 +26,11 @@ impl Seconds {
     /// Spreads `amount` evenly over the time from the last call until `now`, which is later.
     pub(crate) fn push(&mut self, now: Duration, amount: f64) {
         let (from, last) = (self.end, second_of(now));
+        self.end = now;
+        if from.subsec_nanos() == 0 && now == from + SECOND {
+            *self.slot(last) = amount;
+            return;
+        }
         let oldest = (last + 1).saturating_sub(self.amounts.len() as u64);
         for second in (second_of(from) + 1).max(oldest)..=last {
             *self.slot(second) = 0.0;
@@ -33,27 +38,57 @@ impl Seconds {
         let length = now.saturating_sub(from).as_secs_f64();
         for second in from.as_secs().max(oldest)..=last {
             let begin = Duration::from_secs(second);
-            let inside = now.min(begin + Duration::from_secs(1)).saturating_sub(begin.max(from));
+            let inside = now.min(begin + SECOND).saturating_sub(begin.max(from));
             *self.slot(second) += amount * (inside.as_secs_f64() / length).min(1.0);
         }
-        self.end = now;
     }
 
     fn slot(&mut self, second: u64) -> &mut f64 {
-        let len = self.amounts.len() as u64;
-        &mut self.amounts[(second % len) as usize]
+        let mask = self.amounts.len() - 1;
+        &mut self.amounts[second as usize & mask]
     }
 
-    /// The sum over the window of `width` seconds that ends with the current second, and the seconds it has seen of them.
-    pub(crate) fn sum(&self, width: u64) -> (f64, f64) {
-        let last = second_of(self.end);
-        let first = (last + 1).saturating_sub(width.min(self.amounts.len() as u64));
-        let sum =
-            (first..=last).map(|second| self.amounts[(second % self.amounts.len() as u64) as usize]).sum();
-        let seen = self.end.saturating_sub(Duration::from_secs(first).max(self.start));
-        (sum, seen.as_secs_f64())
+    /// The sums over all windows that end with the current second, up to `widest` seconds and what is remembered.
+    pub(crate) fn totals(&self, widest: usize) -> Totals {
+        let (last, mask) = (second_of(self.end), self.amounts.len() - 1);
+        let mut totals = Totals {
+            sums: [0.0; MOST_SECONDS + 1],
+            last: self.end.saturating_sub(Duration::from_secs(last)).as_secs_f64(),
+            age: self.end.saturating_sub(self.start).as_secs_f64(),
+        };
+        let mut sum = 0.0;
+        for width in 1..=widest.min(mask) {
+            sum += self.amounts[(last as usize).wrapping_sub(width - 1) & mask];
+            totals.sums[width] = sum;
+        }
+        totals
     }
 }
+
+/// Sums by width of the window, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Totals {
+    sums: [f64; MOST_SECONDS + 1],
+    /// How much of the current second has passed, and how much time there is to look back upon.
+    last: f64,
+    age: f64,
+}
+
+impl Totals {
+    /// The sum over the last `width` seconds, the current one counted as one of them.
+    pub(crate) fn sum(&self, width: usize) -> f64 {
+        self.sums[width]
+    }
+
+    /// How many seconds of a window have been seen.
+    pub(crate) fn seen(&self, width: usize) -> f64 {
+        (width as f64 - 1.0 + self.last).min(self.age)
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Most seconds that amounts are remembered for.
+const MOST_SECONDS: usize = 64;
 
 /// The second that time `now` belongs to, a whole second belonging to the one it ends.
 fn second_of(now: Duration) -> u64 {
@@ -107,7 +142,8 @@ impl Peaks {
 
     /// The greatest answer in the last `stretch`, the moment exactly `stretch` ago not included.
     pub(crate) fn over(&self, now: Duration, stretch: Duration) -> Option<u32> {
-        self.falling.iter().find(|&&(at, _)| now.saturating_sub(at) < stretch).map(|&(_, answer)| answer)
+        let recent = self.falling.partition_point(|&(at, _)| now.saturating_sub(at) >= stretch);
+        self.falling.get(recent).map(|&(_, answer)| answer)
     }
 }
 
@@ -131,16 +167,17 @@ mod tests {
             halves.push(at(f64::from(second)), f64::from(second) / 2.0);
         }
         assert_eq!(whole, halves);
-        assert_eq!(whole.sum(3), (27.0 + 28.0 + 29.0, 3.0));
+        let totals = whole.totals(3);
+        assert_eq!((totals.sum(3), totals.seen(3)), (27.0 + 28.0 + 29.0, 3.0));
     }
 
     #[test]
     fn a_long_interval_is_spread_and_a_short_history_is_told() {
         let mut seconds = Seconds::new(8, at(0.0));
         seconds.push(at(2.0), 20.0);
-        assert_eq!(seconds.sum(8), (20.0, 2.0));
+        assert_eq!((seconds.totals(7).sum(7), seconds.totals(7).seen(7)), (20.0, 2.0));
         seconds.push(at(102.0), 1_000.0);
-        let (sum, seen) = seconds.sum(4);
+        let (sum, seen) = (seconds.totals(4).sum(4), seconds.totals(4).seen(4));
         assert!((sum - 40.0).abs() < 1e-9 && seen == 4.0);
     }
 

@@ -1,5 +1,7 @@
 //! The benchmark of policies: every kind of workload × every service × seeds, ours and the peers' on the same requests.
 
+#![allow(dead_code, reason = "each of its users takes the part it needs")]
+
 pub(crate) mod peers;
 pub(crate) mod shapes;
 
