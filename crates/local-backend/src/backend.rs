@@ -85,6 +85,7 @@ impl LocalBackend {
         })
         .await?;
         host.clear_leftovers().await?;
+        tracing::info!(folder = %host.folder.root().display(), workloads = found.whole.len(), "opened");
         let leases = LeaseStore::new(host.folder.epoch());
         let workloads = Workloads { known: HashMap::new(), damaged: found.damaged };
         let inner = Inner { host, catalog, leases, workloads: Mutex::new(workloads) };

@@ -210,4 +210,13 @@ mod tests {
         assert!(error.to_string().contains("create the state folder"), "{error}");
         assert!(std::error::Error::source(&error).is_some());
     }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_read_only_place_is_said_to_be_that() {
+        // Nobody may make folders there, the administrator included.
+        let error = Folder::open(Path::new("/sys/portway-test")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.to_string().contains("make the folder writable or use another one"), "{error}");
+    }
 }
