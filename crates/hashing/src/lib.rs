@@ -45,3 +45,7 @@ pub use inputs::{BaseImage, BaseName, ImageInputs, InvalidInput, Recipe};
 pub use key::{ImageKey, InvalidKey};
 pub use platform::{InvalidPlatform, Platform};
 pub use reference::{ImageRef, InvalidRef};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

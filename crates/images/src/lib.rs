@@ -20,3 +20,7 @@ pub use dir::DirRegistry;
 pub use environment::{Environment, Interpreter};
 #[cfg(all(feature = "venv", unix))]
 pub use venv::VenvBuilder;
+
+#[cfg(all(doctest, feature = "venv", unix))]
+#[doc = include_str!("../README.md")]
+mod readme {}
