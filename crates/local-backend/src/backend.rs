@@ -98,7 +98,8 @@ impl LocalBackend {
     /// Ends all replicas and returns when nothing of them is left but logs and outputs.
     ///
     /// They are told to stop at once, so whoever sends requests to them drains first. What was applied stays recorded
-    /// and is started again by the next [`open`](Self::open). Afterwards only documents and artifacts can be used.
+    /// and is started again by the next [`open`](Self::open). Afterwards only documents, leases and artifacts can be
+    /// used; the folder is free as soon as the last handle is dropped.
     pub async fn shut_down(&self) {
         let answers: Vec<_> = {
             let workloads = lock(&self.inner.workloads);

@@ -103,7 +103,7 @@ impl Supervisor {
         mut news: mpsc::UnboundedReceiver<Event>,
     ) {
         self.settle();
-        loop {
+        while !(self.is_ending && self.slots.is_empty()) {
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(order) => self.obey(order).await,
@@ -115,6 +115,13 @@ impl Supervisor {
                 () = sleep(ROOM_INTERVAL), if self.missing() > 0 => {}
             }
             self.settle();
+        }
+        while self.keepers.join_next().await.is_some() {}
+        let answers = std::mem::take(&mut self.ending);
+        // Whoever hears that it has ended can have the folder.
+        drop((self, orders));
+        for answer in answers {
+            let _ = answer.send(Ok(()));
         }
     }
 
@@ -284,11 +291,6 @@ impl Supervisor {
         }
         // Those that were not needed are given requests again.
         self.drained.clear();
-        if self.slots.is_empty() {
-            for answer in self.ending.drain(..) {
-                let _ = answer.send(Ok(()));
-            }
-        }
     }
 
     fn wanted(&self) -> u32 {
