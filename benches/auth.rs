@@ -16,9 +16,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use portway_auth::{
-    Algorithm, Attempt, Authenticator, Bearer, Credentials, Entropy, FailureThrottle, Freshness, Grant,
-    Issuer, IssuerKeys, KeySet, KeySlot, SigningKey, Throttled, TokenAuthenticator, TokenPolicy, UnixSeconds,
-    Verifier,
+    Attempt, Authenticator, Bearer, Credentials, Entropy, FailureThrottle, Freshness, Grant, Issuer,
+    IssuerKeys, KeySet, KeySlot, SigningKey, SigningKeyKind, Throttled, TokenAuthenticator, TokenPolicy,
+    UnixSeconds, Verifier,
 };
 use ring::digest::{SHA256, digest};
 use ring::signature::{
@@ -93,8 +93,8 @@ struct Sample {
 
 /// Ours, and the RS256 token of an identity provider, which only the tests' data can sign.
 fn samples() -> Vec<Sample> {
-    let issued = [("eddsa", Algorithm::EdDsa), ("es256", Algorithm::Es256)].map(|(name, algorithm)| {
-        let issuer = issuer(algorithm);
+    let issued = [("eddsa", SigningKeyKind::Ed25519), ("es256", SigningKeyKind::P256)].map(|(name, kind)| {
+        let issuer = issuer(kind);
         let jwk = serde_json::from_str::<Value>(&issuer.jwks(NOW)).expect("a key set")["keys"][0].clone();
         let policy = TokenPolicy::new().issuer(issuer.name()).audience("scoring");
         Sample { name, token: token(&issuer, "alice"), keys: issuer.key_set(NOW), policy, jwk }
@@ -145,7 +145,7 @@ fn verify(c: &mut Criterion) {
 
 fn cached(c: &mut Criterion) {
     let mut group = c.benchmark_group("cached");
-    let issuer = issuer(Algorithm::EdDsa);
+    let issuer = issuer(SigningKeyKind::Ed25519);
     let keys = Arc::new(IssuerKeys::fetched(Freshness::default()));
     let flight = keys.handle_timeout(Duration::ZERO).expect("nothing is known yet");
     keys.set_fetched(Duration::ZERO, flight, issuer.key_set(NOW), None, 0);
@@ -185,9 +185,8 @@ fn throttle(c: &mut Criterion) {
     });
 }
 
-fn issuer(algorithm: Algorithm) -> Issuer {
-    let pem = SigningKey::generate_pem(algorithm).expect("the system has randomness");
-    Issuer::new("https://portway.example", SigningKey::from_pem(pem.expose()).expect("just generated"))
+fn issuer(kind: SigningKeyKind) -> Issuer {
+    Issuer::new("https://portway.example", SigningKey::generate(kind).expect("the system has randomness"))
 }
 
 fn token(issuer: &Issuer, subject: &str) -> String {

@@ -5,12 +5,11 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use portway_auth::{Algorithm, Entropy, Grant, Issuer, SigningKey, TokenPolicy, UnixSeconds};
+use portway_auth::{Entropy, Grant, Issuer, SigningKey, SigningKeyKind, TokenPolicy, UnixSeconds};
 
 fn main() -> Result<()> {
     // A real issuer reads its key from a PKCS#8 file in a secret: `openssl genpkey -algorithm ed25519`.
-    let pem = SigningKey::generate_pem(Algorithm::EdDsa)?;
-    let mut issuer = Issuer::new("https://portway.example", SigningKey::from_pem(pem.expose())?);
+    let mut issuer = Issuer::new("https://portway.example", SigningKey::generate(SigningKeyKind::Ed25519)?);
 
     let mut now = UnixSeconds(1_700_000_000);
     let grant = Grant { audience: "workspace/scoring", subject: "alice", scopes: &["blue"] };
@@ -23,8 +22,7 @@ fn main() -> Result<()> {
     println!("{} may {:?}", claims.subject().unwrap_or("nobody"), claims.scopes().collect::<Vec<_>>());
 
     // The file has changed: the new key is published at once and signs once every cached key set must have it.
-    let pem = SigningKey::generate_pem(Algorithm::Es256)?;
-    issuer.adopt(SigningKey::from_pem(pem.expose())?, now);
+    issuer.adopt(SigningKey::generate(SigningKeyKind::P256)?, now);
     now = now + Duration::from_secs(30 * 60);
     let second = issuer.issue(&grant, now, &Entropy::from_system()?)?;
     for token in [&first, &second] {

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use portway_auth::{
-    Algorithm, Algorithms, Entropy, Grant, Issuer, KeySet, SigningKey, TokenPolicy, UnixSeconds, verify_jws,
+    Algorithm, Algorithms, Entropy, Grant, Issuer, KeySet, SigningKey, SigningKeyKind, TokenPolicy,
+    UnixSeconds, verify_jws,
 };
 use serde_json::{Value, json};
 
@@ -79,7 +80,7 @@ fn policy(spec: &Value) -> Result<TokenPolicy> {
 
 /// A good token passes; the same one with one character changed does not.
 fn demonstrate() -> Result<()> {
-    let key = SigningKey::from_pem(SigningKey::generate_pem(Algorithm::Es256)?.expose())?;
+    let key = SigningKey::generate(SigningKeyKind::P256)?;
     let issuer = Issuer::new("https://portway.example", key);
     let now = UnixSeconds(1_700_000_000);
     let grant = Grant { audience: "scoring", subject: "alice", scopes: &[] };

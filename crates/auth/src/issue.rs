@@ -1,140 +1,13 @@
 //! Issuing tokens: the local issuer that keeps working when the far one does not.
 
-use std::fmt;
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
-use serde::Serialize;
-use zeroize::Zeroizing;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 
-use crate::jwk::{PublicJwk, Thumbprint};
 use crate::key_set::PublicSet;
-use crate::{Algorithm, Entropy, KeySet, NoEntropy, Secret, UnixSeconds};
-
-/// A private key that tokens are signed with: Ed25519 or P-256, read from PKCS#8.
-pub struct SigningKey {
-    pair: Pair,
-    thumbprint: Thumbprint,
-}
-
-enum Pair {
-    Ed25519(Ed25519KeyPair),
-    P256(EcdsaKeyPair),
-}
-
-impl SigningKey {
-    /// Reads the text of a PKCS#8 file: PEM (`BEGIN PRIVATE KEY`), of either kind of key.
-    ///
-    /// Both forms of an Ed25519 key are taken: with the public key in it (RFC 5958) and without, as OpenSSL writes it.
-    ///
-    /// # Errors
-    /// [`SigningKeyError`] if it is anything else.
-    pub fn from_pem(pem: &str) -> Result<Self, SigningKeyError> {
-        let body = pem
-            .split_once(PEM_BEGIN)
-            .and_then(|(_, rest)| rest.split_once(PEM_END))
-            .ok_or(SigningKeyError)?
-            .0;
-        let body: Zeroizing<String> = Zeroizing::new(body.split_ascii_whitespace().collect());
-        let der = STANDARD.decode(&*body).map_err(|_| SigningKeyError)?;
-        Self::from_pkcs8(&Zeroizing::new(der))
-    }
-
-    /// Reads PKCS#8 in its binary form; see [`SigningKey::from_pem`].
-    ///
-    /// # Errors
-    /// [`SigningKeyError`] if it is anything else.
-    pub fn from_pkcs8(der: &[u8]) -> Result<Self, SigningKeyError> {
-        if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
-            let thumbprint = Thumbprint::of_ed25519(pair.public_key().as_ref());
-            return Ok(Self { pair: Pair::Ed25519(pair), thumbprint });
-        }
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &SystemRandom::new());
-        let pair = pair.map_err(|_| SigningKeyError)?;
-        let (x, y) = coordinates(&pair);
-        let thumbprint = Thumbprint::of_p256(x, y);
-        Ok(Self { pair: Pair::P256(pair), thumbprint })
-    }
-
-    /// Makes a new key of the system's randomness, as the text of a PKCS#8 file.
-    ///
-    /// # Errors
-    /// [`NoEntropy`] if the system has none to give, and for algorithms other than EdDSA and ES256.
-    pub fn generate_pem(algorithm: Algorithm) -> Result<Secret, NoEntropy> {
-        let random = SystemRandom::new();
-        let document = match algorithm {
-            Algorithm::EdDsa => Ed25519KeyPair::generate_pkcs8(&random),
-            Algorithm::Es256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random),
-            _ => return Err(NoEntropy),
-        };
-        let document = document.map_err(|_| NoEntropy)?;
-        let body = Zeroizing::new(STANDARD.encode(document.as_ref()));
-        let mut pem = String::with_capacity(body.len() + 80);
-        pem.push_str(PEM_BEGIN);
-        for (at, character) in body.chars().enumerate() {
-            if at % 64 == 0 {
-                pem.push('\n');
-            }
-            pem.push(character);
-        }
-        pem.extend(["\n", PEM_END, "\n"]);
-        Ok(Secret::from(pem))
-    }
-
-    /// The key's name in tokens and key sets: its RFC 7638 thumbprint.
-    #[must_use]
-    pub fn id(&self) -> String {
-        self.thumbprint.to_string()
-    }
-
-    /// What it signs with.
-    #[must_use]
-    pub const fn algorithm(&self) -> Algorithm {
-        match self.pair {
-            Pair::Ed25519(_) => Algorithm::EdDsa,
-            Pair::P256(_) => Algorithm::Es256,
-        }
-    }
-
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, NoEntropy> {
-        match &self.pair {
-            Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
-            Pair::P256(pair) => {
-                let signature = pair.sign(&SystemRandom::new(), message).map_err(|_| NoEntropy)?;
-                Ok(signature.as_ref().to_vec())
-            }
-        }
-    }
-
-    fn jwk(&self) -> PublicJwk {
-        let base =
-            PublicJwk { kid: Some(self.id()), alg: Some(self.algorithm().name()), ..PublicJwk::default() };
-        let encode = |bytes: &[u8]| Some(URL_SAFE_NO_PAD.encode(bytes));
-        match &self.pair {
-            Pair::Ed25519(pair) => {
-                PublicJwk { kty: "OKP", crv: Some("Ed25519"), x: encode(pair.public_key().as_ref()), ..base }
-            }
-            Pair::P256(pair) => {
-                let (x, y) = coordinates(pair);
-                PublicJwk { kty: "EC", crv: Some("P-256"), x: encode(x), y: encode(y), ..base }
-            }
-        }
-    }
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SigningKey({}, [redacted])", self.thumbprint)
-    }
-}
-
-/// Not a PKCS#8 private key for Ed25519 or P-256.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a PKCS#8 private key for Ed25519 or P-256")]
-pub struct SigningKeyError;
+use crate::{Entropy, KeySet, MalformedDocument, NoEntropy, Secret, SigningKey, UnixSeconds};
 
 /// Issues tokens and rotates the keys it signs them with, so that no verifier ever meets a key it cannot know.
 ///
@@ -143,9 +16,9 @@ pub struct SigningKeyError;
 ///
 /// # Examples
 /// ```
-/// use portway_auth::{Algorithm, Entropy, Grant, Issuer, KeySet, SigningKey, TokenPolicy, UnixSeconds};
+/// use portway_auth::{Entropy, Grant, Issuer, KeySet, SigningKey, SigningKeyKind, TokenPolicy, UnixSeconds};
 ///
-/// let key = SigningKey::from_pem(SigningKey::generate_pem(Algorithm::EdDsa)?.expose())?;
+/// let key = SigningKey::generate(SigningKeyKind::Ed25519)?;
 /// let issuer = Issuer::new("https://portway.example", key);
 /// let now = UnixSeconds(1_700_000_000);
 /// let grant = Grant { audience: "scoring", subject: "alice", scopes: &["blue"] };
@@ -194,15 +67,45 @@ impl Issuer {
         self
     }
 
-    /// Adds the next key with the time from which it signs: how a restarted issuer gets its [`schedule`](Self::schedule)
-    /// back, oldest first, so that tokens of earlier keys stay good.
+    /// The secret document for the store of whoever issues: a restarted issuer goes on from it, so that tokens of earlier
+    /// keys stay good. JSON with all private keys.
     #[must_use]
-    pub fn successor(mut self, key: SigningKey, signs_from: UnixSeconds) -> Self {
-        self.keys.push(Scheduled { key, signs_from });
-        self
+    pub fn to_document(&self) -> Secret {
+        let keys = self
+            .keys
+            .iter()
+            .map(|scheduled| KeyOut { pem: scheduled.key.to_pem(), signs_from: scheduled.signs_from.0 });
+        let document = DocumentOut {
+            name: &self.name,
+            life_seconds: self.life.as_secs(),
+            overlap_seconds: self.overlap.as_secs(),
+            keys: keys.collect(),
+        };
+        serde_json::to_string(&document).map(Secret::from).expect("text and integers always serialise")
     }
 
-    /// The ids of the keys held, oldest first, each with the time from which it signs: to be stored beside the keys.
+    /// Reads what [`Issuer::to_document`] wrote.
+    ///
+    /// # Errors
+    /// [`MalformedDocument`] if `text` is anything else.
+    pub fn from_document(text: &str) -> Result<Self, MalformedDocument> {
+        const MALFORMED: MalformedDocument = MalformedDocument("issuer");
+        let document: DocumentIn = serde_json::from_str(text).map_err(|_| MALFORMED)?;
+        let pems = document.keys.into_iter().map(|key| (Secret::from(key.pem), UnixSeconds(key.signs_from)));
+        let pems: Vec<_> = pems.collect();
+        let mut keys = Vec::with_capacity(pems.len());
+        for (pem, signs_from) in &pems {
+            let key = SigningKey::from_pem(pem.expose()).map_err(|_| MALFORMED)?;
+            keys.push(Scheduled { key, signs_from: *signs_from });
+        }
+        if keys.is_empty() || document.life_seconds == 0 {
+            return Err(MALFORMED);
+        }
+        let [life, overlap] = [document.life_seconds, document.overlap_seconds].map(Duration::from_secs);
+        Ok(Self { name: document.name.into(), life, overlap, keys })
+    }
+
+    /// The ids of the keys held, oldest first, each with the time from which it signs.
     pub fn schedule(&self) -> impl Iterator<Item = (String, UnixSeconds)> {
         self.keys.iter().map(|scheduled| (scheduled.key.id(), scheduled.signs_from))
     }
@@ -218,10 +121,10 @@ impl Issuer {
     ///
     /// Gives `true` if the key is new. Keys whose last token has expired are dropped.
     pub fn adopt(&mut self, key: SigningKey, now: UnixSeconds) -> bool {
-        let is_new = self.keys.last().is_none_or(|last| last.key.thumbprint != key.thumbprint);
+        let is_new = self.keys.last().is_none_or(|last| last.key.id() != key.id());
         if is_new {
             // A key that comes back has been published already: its turn may come at once.
-            let known = self.keys.iter().position(|known| known.key.thumbprint == key.thumbprint);
+            let known = self.keys.iter().position(|known| known.key.id() == key.id());
             let known = known.map(|at| self.keys.remove(at));
             let signs_from = known.map_or(now + self.overlap, |known| known.signs_from.max(now));
             self.keys.push(Scheduled { key, signs_from });
@@ -315,8 +218,6 @@ pub const KEY_OVERLAP: Duration = Duration::from_secs(20 * 60);
 const TOKEN_LIFE: Duration = Duration::from_secs(3600);
 const VERIFIER_LEEWAY: Duration = Duration::from_secs(60);
 const REFRESH_PERCENT: u32 = 80;
-const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
-const PEM_END: &str = "-----END PRIVATE KEY-----";
 
 #[derive(Serialize)]
 struct JwtHeader<'a> {
@@ -342,7 +243,39 @@ fn part(value: &impl Serialize) -> String {
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(value).expect("text and integers always serialise"))
 }
 
-fn coordinates(pair: &EcdsaKeyPair) -> (&[u8], &[u8]) {
-    // One byte says "uncompressed", then 32 bytes each.
-    pair.public_key().as_ref()[1..].split_at(32)
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DocumentOut<'a> {
+    name: &'a str,
+    life_seconds: u64,
+    overlap_seconds: u64,
+    keys: Vec<KeyOut>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct KeyOut {
+    #[serde(serialize_with = "exposed")]
+    pem: Secret,
+    signs_from: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DocumentIn {
+    name: String,
+    life_seconds: u64,
+    overlap_seconds: u64,
+    keys: Vec<KeyIn>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct KeyIn {
+    pem: String,
+    signs_from: u64,
+}
+
+fn exposed<S: serde::Serializer>(secret: &Secret, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(secret.expose())
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portway_auth::{
-    Algorithm, Attempt, Authenticator, Bearer, BearerError, Claims, Credentials, Denied, Entropy,
-    FailureThrottle, Flight, Freshness, Grant, Issuer, IssuerKeys, KeySet, KeySlot, Principal, RequireScope,
-    Revocations, SigningKey, Throttled, TokenAuthenticator, TokenError, TokenPolicy, UnixSeconds, Verdict,
+    Attempt, Authenticator, Bearer, BearerError, Claims, Credentials, Denied, Entropy, FailureThrottle,
+    Flight, Freshness, Grant, Issuer, IssuerKeys, KeySet, KeySlot, Principal, RequireScope, Revocations,
+    SigningKey, SigningKeyKind, Throttled, TokenAuthenticator, TokenError, TokenPolicy, UnixSeconds, Verdict,
     Verifier,
 };
 use proptest::prelude::*;
@@ -19,8 +19,7 @@ const LOCAL: &str = "https://portway.example";
 const FAR: &str = "https://login.example";
 
 fn issuer(name: &str) -> Issuer {
-    let pem = SigningKey::generate_pem(Algorithm::EdDsa).unwrap();
-    Issuer::new(name, SigningKey::from_pem(pem.expose()).unwrap())
+    Issuer::new(name, SigningKey::generate(SigningKeyKind::Ed25519).unwrap())
 }
 
 fn token_for(issuer: &Issuer, audience: &str, subject: &str, now: UnixSeconds) -> String {
@@ -76,7 +75,7 @@ fn r_auth_4_a_second_issuer_is_trusted_beside_the_first_each_for_its_own_name() 
         assert_eq!(subject(authenticator.authenticate(&attempt(&token))), Ok("alice".into()));
     }
     // Signed by a trusted key, in the name of the other trusted issuer.
-    let pem = SigningKey::generate_pem(Algorithm::Es256).unwrap();
+    let pem = SigningKey::generate(SigningKeyKind::P256).unwrap().to_pem();
     let key = || SigningKey::from_pem(pem.expose()).unwrap();
     let authenticator = trusting(&[&far, &Issuer::new(LOCAL, key())]);
     let forged = token_for(&Issuer::new(FAR, key()), "scoring", "alice", NOW);
@@ -415,8 +414,7 @@ fn r_auth_5_a_new_key_is_learnt_at_the_first_token_that_names_it() {
     let authenticator = TokenAuthenticator::new().trust(FAR, TokenPolicy::new(), Arc::clone(&keys));
     let mut shell = Shell { keys: Arc::clone(&keys), fetches: 0 };
     shell.tick(Duration::ZERO, Some(&issuer.key_set(NOW)));
-    let pem = SigningKey::generate_pem(Algorithm::Es256).unwrap();
-    issuer.adopt(SigningKey::from_pem(pem.expose()).unwrap(), NOW + Duration::from_secs(40));
+    issuer.adopt(SigningKey::generate(SigningKeyKind::P256).unwrap(), NOW + Duration::from_secs(40));
     let token = token_for(&issuer, "scoring", "alice", NOW + Duration::from_secs(40));
     assert!(matches!(authenticator.authenticate(&at(&token, 40)), Verdict::NeedKeys(_)));
     let flight = keys.handle_unknown_key(Duration::from_secs(40));

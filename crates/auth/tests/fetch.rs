@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use portway_auth::{
-    Algorithm, Attempt, Authenticator as _, Bearer, Clock, Entropy, Fetch, FetchError, Fetched, Freshness,
-    Grant, HttpsFetch, Issuer, KeyFile, KeySource as _, RemoteKeys, SigningKey, TokenAuthenticator,
+    Attempt, Authenticator as _, Bearer, Clock, Entropy, Fetch, FetchError, Fetched, Freshness, Grant,
+    HttpsFetch, Issuer, KeyFile, KeySource as _, RemoteKeys, SigningKey, SigningKeyKind, TokenAuthenticator,
     TokenPolicy, UnixSeconds, Verdict,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -74,8 +74,7 @@ impl Fetch for Net {
 }
 
 fn issuer() -> Issuer {
-    let pem = SigningKey::generate_pem(Algorithm::EdDsa).unwrap();
-    Issuer::new(FAR, SigningKey::from_pem(pem.expose()).unwrap())
+    Issuer::new(FAR, SigningKey::generate(SigningKeyKind::Ed25519).unwrap())
 }
 
 fn token(issuer: &Issuer, now: UnixSeconds) -> String {
@@ -346,8 +345,8 @@ fn r_auth_4_a_key_file_is_read_anew_when_it_changes_and_a_bad_one_keeps_the_old_
     let path = folder.path().join("signing.pem");
     let mut file = KeyFile::new(&path);
     assert!(file.poll().is_err(), "not there yet");
-    let pems =
-        [Algorithm::EdDsa, Algorithm::Es256].map(|algorithm| SigningKey::generate_pem(algorithm).unwrap());
+    let pems = [SigningKeyKind::Ed25519, SigningKeyKind::P256]
+        .map(|kind| SigningKey::generate(kind).unwrap().to_pem());
     std::fs::write(&path, pems[0].expose()).unwrap();
     let mut issuer = Issuer::new(FAR, file.poll().unwrap().unwrap());
     assert!(file.poll().unwrap().is_none(), "no news");

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use portway_auth::{
-    Algorithm, Algorithms, Entropy, Grant, Issuer, KeySet, SigningKey, TokenError, TokenPolicy, UnixSeconds,
-    verify_jws,
+    Algorithm, Algorithms, Entropy, Grant, Issuer, KeySet, SigningKey, SigningKeyKind, TokenError,
+    TokenPolicy, UnixSeconds, verify_jws,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -73,9 +73,8 @@ fn r_auth_6_the_worked_examples_of_the_standards_verify_and_no_changed_one_does(
     }
 }
 
-fn issuer(algorithm: Algorithm) -> Issuer {
-    let pem = SigningKey::generate_pem(algorithm).unwrap();
-    Issuer::new("https://portway.example", SigningKey::from_pem(pem.expose()).unwrap())
+fn issuer(kind: SigningKeyKind) -> Issuer {
+    Issuer::new("https://portway.example", SigningKey::generate(kind).unwrap())
 }
 
 fn grant() -> Grant<'static> {
@@ -88,8 +87,8 @@ fn entropy() -> Entropy {
 
 #[test]
 fn r_auth_2_what_is_issued_verifies_and_says_when_to_come_back() {
-    for algorithm in [Algorithm::EdDsa, Algorithm::Es256] {
-        let issuer = issuer(algorithm).life(Duration::from_secs(1000));
+    for kind in [SigningKeyKind::Ed25519, SigningKeyKind::P256] {
+        let issuer = issuer(kind).life(Duration::from_secs(1000));
         let token = issuer.issue(&grant(), NOW, &entropy()).unwrap();
         assert_eq!(
             (token.token_type, token.refresh_after, token.expires),
@@ -122,7 +121,7 @@ fn r_auth_2_keys_come_as_pkcs8_with_or_without_their_public_half() {
     ] {
         assert!(SigningKey::from_pem(text).is_err());
     }
-    assert!(SigningKey::generate_pem(Algorithm::Rs256).is_err());
+    assert_eq!(key.to_pem().expose(), openssl);
     assert!(!format!("{key:?}").contains("nWGxne"));
 }
 
@@ -130,14 +129,14 @@ fn r_auth_2_keys_come_as_pkcs8_with_or_without_their_public_half() {
 #[test]
 fn r_auth_4_no_token_meets_a_verifier_that_cannot_know_its_key() {
     let (life, overlap) = (Duration::from_secs(3600), Duration::from_secs(1200));
-    let mut issuer = issuer(Algorithm::EdDsa).life(life).overlap(overlap);
+    let mut issuer = issuer(SigningKeyKind::Ed25519).life(life).overlap(overlap);
     let policy = TokenPolicy::new().issuer(issuer.name()).audience("scoring");
     let mut sets = vec![];
     let mut tokens = vec![];
     for minute in (0..600_u64).step_by(2) {
         let now = NOW + Duration::from_secs(60 * minute);
         if minute % 98 == 50 {
-            let pem = SigningKey::generate_pem(Algorithm::EdDsa).unwrap();
+            let pem = SigningKey::generate(SigningKeyKind::Ed25519).unwrap().to_pem();
             assert!(issuer.adopt(SigningKey::from_pem(pem.expose()).unwrap(), now));
             assert!(
                 !issuer.adopt(SigningKey::from_pem(pem.expose()).unwrap(), now),
@@ -162,13 +161,23 @@ fn r_auth_4_no_token_meets_a_verifier_that_cannot_know_its_key() {
 
 #[test]
 fn r_auth_4_a_restarted_issuer_keeps_its_schedule_and_a_key_that_comes_back_signs_at_once() {
-    let pems: Vec<_> = (0..2).map(|_| SigningKey::generate_pem(Algorithm::Es256).unwrap()).collect();
+    let pems: Vec<_> = (0..2).map(|_| SigningKey::generate(SigningKeyKind::P256).unwrap().to_pem()).collect();
     let key = |at: usize| SigningKey::from_pem(pems[at].expose()).unwrap();
     let mut issuer = Issuer::new("i", key(0));
     issuer.adopt(key(1), NOW);
     let times: Vec<_> = issuer.schedule().map(|(_, from)| from).collect();
-    let restarted = Issuer::new("i", key(0)).successor(key(1), times[1]);
+    let document = issuer.to_document();
+    let restarted = Issuer::from_document(document.expose()).unwrap();
     assert_eq!(restarted.jwks(NOW), issuer.jwks(NOW));
+    assert_eq!(restarted.to_document().expose(), document.expose());
+    for text in [
+        "",
+        "{}",
+        r#"{"name":"i","lifeSeconds":1,"overlapSeconds":1,"keys":[]}"#,
+        &document.expose().replace("BEGIN", "END"),
+    ] {
+        assert!(Issuer::from_document(text).is_err());
+    }
 
     let signer = |issuer: &Issuer, now| {
         let token = issuer.issue(&grant(), now, &entropy()).unwrap();
@@ -186,14 +195,12 @@ fn r_auth_4_a_restarted_issuer_keeps_its_schedule_and_a_key_that_comes_back_sign
 
 #[test]
 fn r_auth_6_nothing_printed_holds_a_token_or_a_signing_key() {
-    let pem = SigningKey::generate_pem(Algorithm::EdDsa).unwrap();
-    let mut issuer = Issuer::new("i", SigningKey::from_pem(pem.expose()).unwrap());
-    issuer.adopt(
-        SigningKey::from_pem(SigningKey::generate_pem(Algorithm::Es256).unwrap().expose()).unwrap(),
-        NOW,
-    );
+    let key = SigningKey::generate(SigningKeyKind::Ed25519).unwrap();
+    let (pem, mut issuer) = (key.to_pem(), Issuer::new("i", key));
+    issuer.adopt(SigningKey::generate(SigningKeyKind::P256).unwrap(), NOW);
     let token = issuer.issue(&grant(), NOW, &entropy()).unwrap();
-    let printed = format!("{pem:?} {issuer:?} {token:?} {:?}", issuer.key_set(NOW));
+    let printed =
+        format!("{pem:?} {issuer:?} {token:?} {:?} {:?}", issuer.key_set(NOW), issuer.to_document());
     let secret_half = &pem.expose().lines().nth(1).unwrap()[24..48];
     let signature = token.access_token.expose().rsplit('.').next().unwrap();
     assert!(!printed.contains(secret_half) && !printed.contains(signature), "{printed}");

@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::{Request, Response};
 use portway_auth::{
-    Algorithm, AuthLayer, Authenticator, Clock, Credentials, Entropy, FailureThrottle, Freshness, Grant,
-    Issuer, IssuerKeys, KeySlot, KeySource, Principal, SigningKey, Throttled, TokenAuthenticator,
+    AuthLayer, Authenticator, Clock, Credentials, Entropy, FailureThrottle, Freshness, Grant, Issuer,
+    IssuerKeys, KeySlot, KeySource, Principal, SigningKey, SigningKeyKind, Throttled, TokenAuthenticator,
     TokenPolicy, UnixSeconds,
 };
 use tower::{Layer as _, ServiceExt as _, service_fn};
@@ -91,8 +91,7 @@ impl KeySource for Published {
 
 #[tokio::test]
 async fn r_auth_5_a_request_waits_for_keys_once_and_is_asked_again() {
-    let pem = SigningKey::generate_pem(Algorithm::EdDsa).unwrap();
-    let issuer = Issuer::new("https://login.example", SigningKey::from_pem(pem.expose()).unwrap());
+    let issuer = Issuer::new("https://login.example", SigningKey::generate(SigningKeyKind::Ed25519).unwrap());
     let grant = Grant { audience: "scoring", subject: "alice", scopes: &[] };
     let token = issuer.issue(&grant, NOW, &Entropy::from_system().unwrap()).unwrap();
     let header = format!("Bearer {}", token.access_token.expose());
