@@ -99,7 +99,7 @@ impl Autoscaler {
     /// The number of replicas for a load.
     fn size(&self, load: Load, deviations: f64) -> u32 {
         let policy = &self.policy;
-        let erlangs = (load.mean + (deviations + policy.margin) * load.deviation).max(0.0);
+        let erlangs = (load.mean + (deviations + policy.margin.max(0.0)) * load.deviation).max(0.0);
         let concurrent = f64::from(policy.max_concurrent.get());
         let by_target = whole(erlangs / (policy.target.fraction() * concurrent));
         let floor = || {
@@ -114,7 +114,7 @@ impl Autoscaler {
     }
 
     fn answer(&mut self, now: Duration, sample: &Sample) -> u32 {
-        let (current, doubt) = (sample.fleet.desired, self.policy.doubt);
+        let (current, doubt) = (sample.fleet.desired, self.policy.doubt.max(0.0));
         let startup = sample.fleet.startup.unwrap_or(self.policy.startup);
         let underway = startup.saturating_sub(now.saturating_sub(self.state.raised));
         let load = self.state.estimator.load(&self.policy, startup, underway, sample);

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::Policy;
 use crate::rhythm::Rhythm;
 use crate::sample::Sample;
 use crate::window::{Seconds, Totals};
+use crate::{Policy, RhythmPolicy};
 
 /// An estimated load in erlangs, and the standard deviation of the estimate.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub(crate) struct Estimator {
 }
 
 impl Estimator {
-    pub(crate) fn new(now: Duration, rhythm: bool) -> Self {
+    pub(crate) fn new(now: Duration, rhythm: Option<RhythmPolicy>) -> Self {
         let (arrivals, in_flight) =
             (Seconds::new(ARRIVAL_SECONDS, now), Seconds::new(IN_FLIGHT_SECONDS, now));
         Self {
@@ -37,7 +37,7 @@ impl Estimator {
             in_flight,
             served_seconds: 0.0,
             served: 0.0,
-            rhythm: rhythm.then(|| Rhythm::new(now)),
+            rhythm: rhythm.map(|policy| Rhythm::new(policy, now)),
         }
     }
 
@@ -48,9 +48,10 @@ impl Estimator {
             && [self.served_seconds, self.served].iter().all(|sum| sum.is_finite() && *sum >= 0.0)
     }
 
-    /// The same memory with or without a rhythm.
-    pub(crate) fn listening(mut self, now: Duration, rhythm: bool) -> Self {
-        self.rhythm = rhythm.then(|| self.rhythm.unwrap_or_else(|| Rhythm::new(now)));
+    /// The same memory under another policy about rhythms.
+    pub(crate) fn listening(mut self, now: Duration, rhythm: Option<RhythmPolicy>) -> Self {
+        self.rhythm = rhythm
+            .map(|policy| self.rhythm.map_or_else(|| Rhythm::new(policy, now), |known| known.under(policy)));
         self
     }
 
@@ -63,7 +64,7 @@ impl Estimator {
         }
         self.in_flight.push(now, traffic.in_flight.min(MOST_COUNTED as f64) * elapsed.as_secs_f64());
         if self.served > LEAST_SERVED {
-            let decay = decay.clamp(0.0, 1.0);
+            let decay = decay.max(0.0).min(1.0);
             let kept =
                 if elapsed.as_nanos() == 1_000_000_000 { decay } else { decay.powf(elapsed.as_secs_f64()) };
             self.served_seconds *= kept;
@@ -92,7 +93,7 @@ impl Estimator {
         }
         let service = self.served_seconds / self.served;
         let (rate, deviation) = self.rate(policy, startup);
-        let mean = (rate * service).max(self.in_flight_for_sure(service));
+        let mean = (rate * service).max(self.in_flight_for_sure(service, policy.slowed));
         let slots = f64::from(sample.fleet.ready) * f64::from(policy.max_concurrent.get());
         let ahead = if sample.fleet.starting > 0 { underway } else { startup };
         let work = traffic.waiting as f64 * service + (mean - slots) * ahead.as_secs_f64();
@@ -112,7 +113,8 @@ impl Estimator {
     /// Requests per second and the deviation of that: the base window, or a shorter one that stands clearly above it.
     fn rate(&self, policy: &Policy, startup: Duration) -> (f64, f64) {
         let base_width = (policy.base_window.as_secs() as usize).clamp(1, ARRIVAL_SECONDS - 1);
-        let totals = self.arrivals.totals(base_width.max(TREND_SECONDS));
+        let widest = base_width.max(TREND_SECONDS);
+        let totals = self.arrivals.totals(widest);
         let deviation = |width: usize| {
             let (count, seen) = (totals.sum(width), totals.seen(width).max(SHORTEST_SEEN));
             // Silence is certain: a service may sleep.
@@ -121,7 +123,8 @@ impl Estimator {
         let rate = |width: usize| totals.sum(width) / totals.seen(width).max(SHORTEST_SEEN);
         let base = rate(base_width);
         let mut best = (base, base_width);
-        for width in SHORT_WINDOWS {
+        for width in policy.windows.map(usize::from).into_iter().filter(|width| (1..=widest).contains(width))
+        {
             let rate = rate(width);
             if rate <= best.0 {
                 continue;
@@ -138,11 +141,11 @@ impl Estimator {
     }
 
     /// The requests that were inside replicas for sure: more than rate × time when the service has slowed.
-    fn in_flight_for_sure(&self, service: f64) -> f64 {
+    fn in_flight_for_sure(&self, service: f64, deviations: f64) -> f64 {
         let totals = self.in_flight.totals(5);
         let mean = totals.sum(5) / totals.seen(5).max(SHORTEST_SEEN);
         let correlated = (2.0 * service / 5.0).min(1.0);
-        mean - 2.0 * (mean * correlated).sqrt()
+        mean - deviations * (mean * correlated).sqrt()
     }
 }
 
@@ -153,7 +156,7 @@ fn trend(totals: &Totals, policy: &Policy, startup: Duration) -> f64 {
     let (one, two, three, four) = (totals.sum(5), totals.sum(10), totals.sum(15), totals.sum(TREND_SECONDS));
     let (last, third, second, first) = (one, two - one, three - two, four - three);
     let least = (last - third).min(third - second).min(second - first);
-    if least <= 0.0 || last - first <= 4.0 * (last + first).sqrt() {
+    if least <= 0.0 || last - first <= policy.trend * (last + first).sqrt() {
         return 0.0;
     }
     let ahead = startup.saturating_add(policy.lead).as_secs_f64() / 5.0;
@@ -166,8 +169,6 @@ const TREND_SECONDS: usize = 20;
 const ARRIVAL_SECONDS: usize = 64;
 /// One-second means of requests inside replicas kept.
 const IN_FLIGHT_SECONDS: usize = 8;
-/// Windows that may overrule the base window, in seconds.
-const SHORT_WINDOWS: [usize; 7] = [1, 2, 3, 5, 8, 12, 20];
 /// Counts beyond this are taken as this: far past any fleet, far from losing digits.
 const MOST_COUNTED: u64 = 1 << 40;
 /// A rate over less than this many seconds says nothing.

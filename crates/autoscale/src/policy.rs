@@ -113,6 +113,8 @@ pub struct Policy {
     pub stretch: f64,
     /// Window of the rate that everything else is measured against; 30 s: half of the documented minute, long enough for Poisson noise.
     pub base_window: Duration,
+    /// Shorter windows that may overrule the base, in seconds, each about half as long again as the one before; 0 leaves one out.
+    pub windows: [u8; 7],
     /// Standard deviations that a shorter window's rate is lowered by before it may overrule the base; 2, deaf to noise.
     pub noise: f64,
     /// Standard deviations above the base that make a surge, which counts with its likely rate; 3, once an hour by chance.
@@ -125,14 +127,40 @@ pub struct Policy {
     pub margin: f64,
     /// What is kept of past service times per second; 0.985, a half-life of 46 s.
     pub service_memory: f64,
+    /// Standard deviations that the last of four rising five-second counts must stand above the first to make a trend; 4.
+    pub trend: f64,
     /// How far past the start-up time a rising trend is extended; 3.5 s, the age of what the trend is read from.
     pub lead: Duration,
     /// How many times the last five seconds' rate a trend may reach; 2.
     pub most_lead: f64,
+    /// Standard deviations that the requests inside replicas are lowered by before they may overrule rate × time; 2. It catches a
+    /// service that slowed before its completions tell.
+    pub slowed: f64,
     /// Time within which the backlog that start-up leaves is to be served; 20 s. `None` lets it drain by itself.
     pub clearing: Option<Duration>,
-    /// Whether repeating traffic is learned and met one start-up time ahead.
-    pub rhythm: bool,
+    /// What makes repeating traffic a rhythm, which is met one start-up time ahead; `None` does not listen for one.
+    pub rhythm: Option<RhythmPolicy>,
+}
+
+/// What makes repeating traffic a rhythm. Periods of up to half an hour are found once they have lasted half as long again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
+pub struct RhythmPolicy {
+    /// What is kept of past comparisons per five seconds; 0.995, a memory of about a quarter of an hour.
+    pub memory: f64,
+    /// A period must foretell at least this well: 0 is perfect, 1 no better than chance; 0.35.
+    pub largest_miss: f64,
+    /// Traffic whose variance is below this share of its squared mean needs no rhythm, the hysteresis covers it; 0.02.
+    pub least_swing: f64,
+    /// Standard deviations by which the variance must exceed that of steady Poisson traffic; 5.
+    pub least_signal: f64,
+}
+
+impl Default for RhythmPolicy {
+    fn default() -> Self {
+        Self { memory: 0.995, largest_miss: 0.35, least_swing: 0.02, least_signal: 5.0 }
+    }
 }
 
 impl Policy {
@@ -141,7 +169,7 @@ impl Policy {
     pub fn preset(preset: Preset) -> Self {
         match preset {
             Preset::Documented => {
-                Self { sizing: Sizing::Target, clearing: None, rhythm: false, ..Self::default() }
+                Self { sizing: Sizing::Target, clearing: None, rhythm: None, ..Self::default() }
             }
             Preset::Default => Self::default(),
             Preset::Adaptive => Self { longest_hold: LONGEST_LEARNED_HOLD, ..Self::default() },
@@ -178,16 +206,19 @@ impl Default for Policy {
             regret: 0.25,
             stretch: 1.25,
             base_window: Duration::from_secs(30),
+            windows: [1, 2, 3, 5, 8, 12, 20],
             noise: 2.0,
             surge: 3.0,
             caution: 0.5,
             doubt: 1.0,
             margin: 0.0,
             service_memory: 0.985,
+            trend: 4.0,
             lead: Duration::from_millis(3_500),
             most_lead: 2.0,
+            slowed: 2.0,
             clearing: Some(Duration::from_secs(20)),
-            rhythm: true,
+            rhythm: Some(RhythmPolicy::default()),
         }
     }
 }

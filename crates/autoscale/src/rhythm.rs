@@ -6,10 +6,13 @@
 
 use std::time::Duration;
 
+use crate::RhythmPolicy;
+
 /// Arrivals in bins of five seconds, and for every lag how well the past has foretold the present.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Rhythm {
+    policy: RhythmPolicy,
     /// Arrivals by bin, the last [`BINS`] of them, by bin number modulo that.
     counts: Vec<f32>,
     /// By lag: decayed sum of squared differences, less Poisson's share.
@@ -33,7 +36,7 @@ pub(crate) struct Rhythm {
 struct Sweep {
     /// The next lag to look at; beyond [`LONGEST`] when done.
     lag: usize,
-    /// Weight that comparisons at the next lag lack, for having begun later: `KEPT` to the power of their number.
+    /// Weight that comparisons at the next lag lack, for having begun later: what is kept per bin, to the power of their number.
     lacking: f64,
     /// Whether a lag has been passed that foretells little: before it, a lag is short rather than right.
     passed: bool,
@@ -42,8 +45,9 @@ struct Sweep {
 }
 
 impl Rhythm {
-    pub(crate) fn new(now: Duration) -> Self {
+    pub(crate) fn new(policy: RhythmPolicy, now: Duration) -> Self {
         Self {
+            policy,
             counts: vec![0.0; BINS],
             misses: vec![0.0; LONGEST + 1],
             sum: 0.0,
@@ -55,6 +59,16 @@ impl Rhythm {
             sweep: Sweep::DONE,
             period: 0,
         }
+    }
+
+    /// The same memory, judged by another policy from now on.
+    pub(crate) fn under(self, policy: RhythmPolicy) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// What is kept per bin: below 1, so that sums stay finite.
+    fn kept(&self) -> f64 {
+        self.policy.memory.max(LEAST_KEPT).min(MOST_KEPT)
     }
 
     pub(crate) fn is_sound(&self) -> bool {
@@ -70,7 +84,7 @@ impl Rhythm {
     /// Takes in the arrivals of the `elapsed` time that ends at `now`. After a silence longer than its memory it starts afresh.
     pub(crate) fn push(&mut self, now: Duration, elapsed: Duration, arrivals: f64) {
         if elapsed > BIN * BINS as u32 || now < self.begun {
-            *self = Self::new(now);
+            *self = Self::new(self.policy, now);
             return;
         }
         let mut begin = now.saturating_sub(elapsed).max(self.begun);
@@ -110,11 +124,12 @@ impl Rhythm {
         let count = std::mem::take(&mut self.filling);
         self.counts[(self.bins % BINS as u64) as usize] = count as f32;
         self.bins += 1;
-        self.sum = self.sum * KEPT + count;
-        self.squares = self.squares * KEPT + count * count;
-        self.weight = self.weight * KEPT + 1.0;
-        let lacking = KEPT.powf(self.bins as f64 - 1.0);
-        self.sweep = Sweep { lag: 1, lacking, passed: false, best: 0, least: LARGEST_MISS };
+        let kept = self.kept();
+        self.sum = self.sum * kept + count;
+        self.squares = self.squares * kept + count * count;
+        self.weight = self.weight * kept + 1.0;
+        let lacking = kept.powf(self.bins as f64 - 1.0);
+        self.sweep = Sweep { lag: 1, lacking, passed: false, best: 0, least: self.policy.largest_miss };
     }
 
     /// Goes on with the sweep for at most so many lags; the period comes into force at its end.
@@ -125,10 +140,11 @@ impl Rhythm {
         let (known, swing) = ((self.bins.min(LONGEST as u64 + 1) - 1) as usize, self.swing());
         let last = (self.sweep.lag + lags - 1).min(known);
         // What a lag of full weight would have missed if it foretold nothing.
-        let chance = swing.unwrap_or(0.0) / (1.0 - KEPT);
+        let kept = self.kept();
+        let chance = swing.unwrap_or(0.0) / (1.0 - kept);
         self.compare(self.sweep.lag, last);
         for lag in self.sweep.lag..=last {
-            self.sweep.judge(lag, f64::from(self.misses[lag]), chance, self.bins);
+            self.sweep.judge(lag, f64::from(self.misses[lag]), chance, kept, self.bins);
         }
         self.sweep.lag = last + 1;
         if last == known {
@@ -142,11 +158,12 @@ impl Rhythm {
         let newest = ((self.bins - 1) % BINS as u64) as usize;
         let count = self.counts[newest];
         let (before, after) = self.counts.split_at(newest);
+        let kept = self.kept() as f32;
         // Going back in time: from the bin before the newest to the start, then from the end.
         let before_wrap = last.min(newest);
         let miss = |miss: &mut f32, then: f32| {
             let difference = count - then;
-            *miss = *miss * KEPT as f32 + (difference * difference - count - then);
+            *miss = *miss * kept + (difference * difference - count - then);
         };
         if first <= before_wrap {
             let then = before[newest - before_wrap..=newest - first].iter().rev();
@@ -169,19 +186,20 @@ impl Rhythm {
         let swing = self.squares / self.weight - mean * mean - mean;
         // The deviation of that estimate under steady Poisson traffic.
         let noise = mean * (2.0 / self.weight).sqrt() + (mean / self.weight).sqrt();
-        let swings = swing > LEAST_SWING * mean * mean && swing > LEAST_SIGNAL * noise;
+        let swings =
+            swing > self.policy.least_swing * mean * mean && swing > self.policy.least_signal * noise;
         (self.bins >= FEWEST_BINS && swings).then_some(2.0 * swing)
     }
 }
 
 impl Sweep {
-    const DONE: Self = Self { lag: LONGEST + 1, lacking: 0.0, passed: false, best: 0, least: LARGEST_MISS };
+    const DONE: Self = Self { lag: LONGEST + 1, lacking: 0.0, passed: false, best: 0, least: 0.0 };
 
     /// Takes what a lag missed, and keeps the shortest lag that is about as good as any. Multiplies where it could divide: most lags
     /// are neither good nor the first that foretells little.
-    fn judge(&mut self, lag: usize, missed: f64, chance: f64, bins: u64) {
-        self.lacking *= 1.0 / KEPT;
-        let chance = chance * (1.0 - self.lacking).max(1.0 - KEPT);
+    fn judge(&mut self, lag: usize, missed: f64, chance: f64, kept: f64, bins: u64) {
+        self.lacking *= 1.0 / kept;
+        let chance = chance * (1.0 - self.lacking).max(1.0 - kept);
         self.passed |= missed > LITTLE * chance;
         if !self.passed || missed >= self.least.max(PERFECT) * chance || lag as u64 * 3 > bins * 2 {
             return;
@@ -203,16 +221,12 @@ const BINS: usize = 900;
 const LONGEST: usize = 360;
 /// Lags looked at per call: a sweep is done within the five one-second calls of a bin.
 const LAGS_PER_CALL: usize = 72;
-/// Forgetting per bin: a memory of about a quarter of an hour.
-const KEPT: f64 = 0.995;
+/// Least that is kept per bin, whatever the policy says: with less nothing is compared.
+const LEAST_KEPT: f64 = 0.5;
+/// Most that is kept per bin, whatever the policy says: a memory of a day and more.
+const MOST_KEPT: f64 = 0.999_95;
 /// A minute must pass before anything is called a rhythm.
 const FEWEST_BINS: u64 = 12;
-/// Traffic whose variance is below this share of its squared mean needs no rhythm: the hysteresis covers it.
-const LEAST_SWING: f64 = 0.02;
-/// Deviations by which the variance must exceed Poisson's.
-const LEAST_SIGNAL: f64 = 5.0;
-/// A period must foretell this well, 0 being perfect and 1 no better than chance.
-const LARGEST_MISS: f64 = 0.35;
 /// A lag that misses more than this foretells little.
 const LITTLE: f64 = 0.7;
 /// A miss below this is as good as none: noise decides between such lags, and the shortest is right.
@@ -227,7 +241,7 @@ mod tests {
     use super::*;
 
     fn after(seconds: u64, rate: impl Fn(u64) -> f64) -> Rhythm {
-        let mut rhythm = Rhythm::new(Duration::ZERO);
+        let mut rhythm = Rhythm::new(RhythmPolicy::default(), Duration::ZERO);
         for second in 0..seconds {
             rhythm.push(Duration::from_secs(second + 1), Duration::from_secs(1), rate(second));
         }
@@ -246,7 +260,7 @@ mod tests {
     #[test]
     fn finds_a_sine_whatever_the_length_of_the_calls() {
         let wave = |second: f64| 50.0 + 40.0 * (std::f64::consts::TAU * second / 600.0).sin();
-        let mut rhythm = Rhythm::new(Duration::ZERO);
+        let mut rhythm = Rhythm::new(RhythmPolicy::default(), Duration::ZERO);
         for call in 0..250_u32 {
             rhythm.push(
                 Duration::from_secs(12) * (call + 1),
@@ -275,7 +289,7 @@ mod tests {
         for now in 0..bins.len() {
             for (lag, missed) in plain.iter_mut().enumerate().take(now + 1).skip(1) {
                 let (count, then) = (bins[now], bins[now - lag]);
-                *missed = *missed * KEPT as f32 + ((count - then) * (count - then) - count - then);
+                *missed = *missed * 0.995 + ((count - then) * (count - then) - count - then);
             }
         }
         let mut rhythm = after(seconds, rate);

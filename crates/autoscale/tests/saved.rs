@@ -43,3 +43,30 @@ fn r_scl_6_a_restart_never_shrinks_for_a_full_hold() {
         assert!(scaler.want(Duration::from_secs(1_061), &busy_second(0)) < Some(9));
     }
 }
+
+#[test]
+fn r_scl_6_a_recorded_trace_replays_byte_for_byte() {
+    let trace: Vec<Sample> = (0..900).map(|second| busy_second(second * 7_919 % 60)).collect();
+    let recorded = serde_json::to_string(&trace).unwrap();
+    let replay = |trace: &[Sample]| {
+        let mut scaler = Autoscaler::new(Policy::default(), Duration::ZERO, 2);
+        let seconds = trace.iter().zip(1..);
+        let answers: Vec<_> =
+            seconds.map(|(sample, second)| scaler.want(Duration::from_secs(second), sample)).collect();
+        serde_json::to_string(&(answers, scaler.save())).unwrap()
+    };
+    let read: Vec<Sample> = serde_json::from_str(&recorded).unwrap();
+    assert_eq!(replay(&read), replay(&trace));
+}
+
+#[test]
+fn a_policy_is_written_and_read_with_what_is_left_out_at_its_default() {
+    let policy: Policy =
+        serde_json::from_str(r#"{"target": 3000, "hold": {"secs": 5, "nanos": 0}}"#).unwrap();
+    assert_eq!(
+        (policy.target.basis_points(), policy.hold, policy.late),
+        (3_000, Duration::from_secs(5), 0.01)
+    );
+    assert_eq!(serde_json::from_str::<Policy>(&serde_json::to_string(&policy).unwrap()).unwrap(), policy);
+    assert!(serde_json::from_str::<Policy>(r#"{"target": 0}"#).is_err());
+}
