@@ -6,6 +6,8 @@ pub(crate) struct Levels {
     members: Vec<Vec<u32>>,
     /// One bit a level: does it hold anybody?
     occupied: Vec<u64>,
+    /// No word of `occupied` before this one has a bit set; so that busy replicas with huge caps are found as fast as others.
+    first: usize,
 }
 
 /// Where a member stands.
@@ -24,6 +26,7 @@ impl Levels {
         }
         self.members[index].push(member);
         self.occupied[index / 64] |= 1 << (index % 64);
+        self.first = self.first.min(index / 64);
         Place { level, at: (self.members[index].len() - 1) as u32 }
     }
 
@@ -34,6 +37,9 @@ impl Levels {
         level.swap_remove(place.at as usize);
         if level.is_empty() {
             self.occupied[index / 64] &= !(1 << (index % 64));
+            while self.occupied.get(self.first) == Some(&0) {
+                self.first += 1;
+            }
         }
         level.get(place.at as usize).copied()
     }
@@ -55,6 +61,10 @@ impl Levels {
     fn first_from(&self, level: usize) -> Option<usize> {
         let mut word = level / 64;
         let mut bits = self.occupied.get(word)? & (u64::MAX << (level % 64));
+        if word < self.first {
+            word = self.first;
+            bits = *self.occupied.get(word)?;
+        }
         while bits == 0 {
             word += 1;
             bits = *self.occupied.get(word)?;
@@ -63,7 +73,7 @@ impl Levels {
     }
 }
 
-/// Scales `bits` to a position by multiplication, which is fair to within one part in 2^64 / len.
+/// Scales `bits` to a position by multiplication, which is fair to within one part in 2^64 / len; `shift` 1 names the one after it.
 fn spread(members: &[u32], bits: u64, shift: usize) -> u32 {
     let at = (u128::from(bits) * members.len() as u128) >> 64;
     members[(at as usize + shift) % members.len()]

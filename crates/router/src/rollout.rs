@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::share::{Share, WHOLE};
+use crate::share::Share;
 use crate::shares::{MAX_VERSIONS, Shares, SharesError};
 use crate::split::Split;
 use crate::sticky::Buckets;
@@ -298,5 +298,3 @@ impl From<SharesError> for RolloutError {
         }
     }
 }
-
-const _: () = assert!(MAX_VERSIONS * WHOLE as usize <= u32::MAX as usize);

@@ -111,6 +111,32 @@ fn r_rtr_6_exactly_the_least_busy_and_ties_spread() {
 }
 
 #[test]
+fn r_rtr_6_large_and_mixed_caps() {
+    let caps = [1, 70, 200, 300, 1_000];
+    let mut pool: P = Pool::new(Profile::Recommended.limits());
+    (0..5).for_each(|replica| pool.add(at(0), replica, cap(caps[replica as usize])));
+    let (mut inside, mut busy, mut bits) = (Vec::new(), [0; 5], 7_u64);
+    for step in 0..20_000_u64 {
+        bits = bits.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
+        // Fills up to 1 400 and empties again, again and again.
+        let filling = (step / 1_400) % 2 == 0;
+        if filling && inside.len() < 1_500 {
+            let slot = assigned(pool.offer(at(0), bits, "x"));
+            let chosen = *slot.replica() as usize;
+            let with_room = (0..5).filter(|replica| busy[*replica] < caps[*replica]);
+            assert_eq!(Some(busy[chosen]), with_room.map(|replica| busy[replica]).min());
+            assert!(busy[chosen] < caps[chosen]);
+            busy[chosen] += 1;
+            inside.push(slot);
+        } else if !inside.is_empty() {
+            let slot = inside.swap_remove((bits >> 33) as usize % inside.len());
+            busy[*slot.replica() as usize] -= 1;
+            pool.finish(at(0), slot, Outcome::Success);
+        }
+    }
+}
+
+#[test]
 fn r_rtr_2_the_queue_is_bounded_and_timed() {
     let mut pool = pool(1, 1);
     let _slot = assigned(pool.offer(at(0), 0, "inside"));
