@@ -1,6 +1,6 @@
 #![no_main]
 
 #[path = "../../crates/router/tests/fuzz_bodies/router_path.rs"]
-mod router_path;
+mod body;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| router_path::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| body::check(data));

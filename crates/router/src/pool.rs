@@ -39,6 +39,9 @@ use crate::parked::{Entry, Parked, Waiter};
 /// assert_eq!((request, slot.replica()), ("second", &"replica-1"));
 /// # pool.finish(at(4), slot, Outcome::Success);
 /// ```
+///
+/// A shell keeps a pool under one short lock, and passes on what it decided after letting go of it. A slot that cannot be
+/// passed on, because the caller has gone meanwhile, goes back with [`Outcome::Neutral`].
 #[derive(Debug)]
 pub struct Pool<R, Q> {
     limits: Limits,
