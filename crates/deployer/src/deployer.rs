@@ -8,7 +8,7 @@ use portway_auth::Credentials;
 use portway_backend::{
     Artifacts, Backend, BackendError, Catalog, DocKind, ErrorKind, Expected, Phase, Versioned, WorkloadId,
 };
-use portway_deploy_config::{EndpointSpec, ServiceName, VersionName, VersionSpec};
+use portway_deploy_config::{Capacity, EndpointSpec, ServiceName, VersionName, VersionSpec};
 use tokio::task::spawn_blocking;
 
 use crate::live::Live;
@@ -32,6 +32,7 @@ pub struct Deployer {
     pub(crate) artifacts: Arc<dyn Artifacts>,
     pub(crate) images: Arc<dyn ImageSource>,
     pub(crate) ready_within: Duration,
+    pub(crate) capacity: Option<Arc<Capacity>>,
     pub(crate) live: Arc<Live>,
 }
 
@@ -44,7 +45,8 @@ impl Deployer {
         images: Arc<dyn ImageSource>,
     ) -> Self {
         let (store, live) = (Store::new(catalog), Arc::default());
-        Self { backend, store, artifacts, images, ready_within: DEFAULT_READY_WITHIN, live }
+        let ready_within = DEFAULT_READY_WITHIN;
+        Self { backend, store, artifacts, images, ready_within, capacity: None, live }
     }
 
     /// Sets how long replicas may take to become ready before an operation counts as timed out; 20 minutes by default, as
@@ -52,6 +54,14 @@ impl Deployer {
     #[must_use]
     pub fn ready_within(self, limit: Duration) -> Self {
         Self { ready_within: limit, ..self }
+    }
+
+    /// Makes the nodes known, so that a version that finds no room is refused before its image is built. What they run besides
+    /// this deployer's own versions belongs into [`Node::used`](portway_deploy_config::Node::used). Without it, the backend says so when
+    /// it is asked.
+    #[must_use]
+    pub fn nodes(self, capacity: Capacity) -> Self {
+        Self { capacity: Some(Arc::new(capacity)), ..self }
     }
 
     /// Deploys a new service: an endpoint with its first version. With key authentication it gets two fresh keys.

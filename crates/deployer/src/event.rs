@@ -19,6 +19,8 @@ pub enum Step {
     Check,
     /// Packing the project folder.
     Pack,
+    /// Looking whether there is room; only where the nodes are known.
+    Fit,
     /// Finding or building the image.
     Image,
     /// Storing the packed project where every replica finds it.
@@ -40,6 +42,7 @@ impl fmt::Display for Step {
         f.write_str(match self {
             Self::Check => "check",
             Self::Pack => "pack",
+            Self::Fit => "fit",
             Self::Image => "image",
             Self::Upload => "upload",
             Self::Apply => "apply",
@@ -63,6 +66,11 @@ pub enum Event {
         files: u64,
         /// Their bytes.
         bytes: u64,
+    },
+    /// There is room for the first replicas.
+    Fits {
+        /// How many.
+        replicas: u32,
     },
     /// The image builder wrote a line.
     BuildLine(String),
@@ -129,6 +137,9 @@ impl fmt::Display for Event {
             Self::Began(step) => write!(f, "{step} …"),
             Self::Packed { files, bytes } => {
                 write!(f, "packed {files} file{}, {}", plural(*files), Bytes(*bytes))
+            }
+            Self::Fits { replicas } => {
+                write!(f, "there is room for {replicas} replica{}", plural(u64::from(*replicas)))
             }
             Self::BuildLine(line) => write!(f, "build: {}", shortened(line)),
             Self::Image { name, origin } => write!(f, "image {origin}: {}", shortened(name)),

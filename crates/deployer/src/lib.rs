@@ -39,6 +39,7 @@ mod deployer;
 mod entry;
 mod error;
 mod event;
+mod fit;
 mod image;
 mod keys;
 mod live;

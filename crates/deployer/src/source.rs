@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use portway_backend::EntryStyle;
-use portway_deploy_config::{ProbeSpec, Resources};
+use portway_deploy_config::{ProbeSpec, Resources, ServiceSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::entry::{entry_style, read_script};
@@ -55,6 +55,13 @@ impl Source {
             resources: Resources::default(),
             probe: ProbeSpec::default(),
         }
+    }
+
+    /// The same with the resources and the probe of a deployment configuration; its routing part is
+    /// [`ServiceSpec::version_spec`].
+    #[must_use]
+    pub fn sized(self, spec: &ServiceSpec) -> Self {
+        Self { resources: spec.resources.clone(), probe: spec.probe, ..self }
     }
 
     /// The style of the entry script, or all that is wrong with the folder and the script. Reads the disk.

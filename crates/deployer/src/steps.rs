@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Deployer {
-    /// From a project folder to a workload that a backend can run: check, pack, image, upload.
+    /// From a project folder to a workload that a backend can run: check, pack, fit, image, upload.
     pub(crate) async fn prepare(
         &self,
         operation: &Operation,
@@ -27,6 +27,10 @@ impl Deployer {
         operation.emit(Event::Began(Step::Pack));
         let summary = project::summary(source).await.at(Step::Pack)?;
         operation.emit(Event::Packed { files: summary.files, bytes: summary.bytes });
+
+        let id = WorkloadId::new(service.clone(), version.name.clone());
+        let replicas = first_replicas(&version.replicas);
+        self.fits(operation, &id, replicas, &source.resources).await?;
 
         operation.emit(Event::Began(Step::Image));
         let log = {
@@ -45,9 +49,8 @@ impl Deployer {
         program.arguments.clone_from(&source.arguments);
         program.project = Some(packed);
         program.style = style;
-        let id = WorkloadId::new(service.clone(), version.name.clone());
         let mut workload = Workload::new(id, program, image.environment);
-        workload.initial_replicas = first_replicas(&version.replicas);
+        workload.initial_replicas = replicas;
         workload.max_concurrent = version.max_concurrent;
         workload.resources.clone_from(&source.resources);
         workload.probe = source.probe;

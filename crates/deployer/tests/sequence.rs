@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use portway_backend::{Artifacts, DocKind, EntryStyle, Environment, ErrorKind, Phase};
+use portway_deploy_config::{Amounts, Capacity, DeploymentConfig, MemoryMib, Millicores, Node};
 use portway_deployer::{
     DeployError, Event, Image, ImageError, ImageOrigin, ImageRequest, ImageSource, OperationState, Reaction,
     Step, Tags, VersionChange,
@@ -279,4 +280,36 @@ async fn the_same_project_is_uploaded_once() {
     let again = |event: &Event| matches!(event, Event::Uploaded { new: false, .. });
     assert!(events(&operation).await.iter().any(again));
     assert_eq!(world.stored().await, 1);
+}
+
+#[tokio::test]
+async fn r_run_1_a_version_that_finds_no_room_is_refused_before_its_image_is_built() {
+    let world = World::new();
+    let node = Node {
+        name: "here".into(),
+        allocatable: Amounts::new(Millicores(150), MemoryMib(4_096)),
+        max_pods: 110,
+        ..Node::default()
+    };
+    let deployer = world.deployer.clone().nodes(Capacity::new(vec![node]));
+    let operation = deployer.deploy(endpoint("iris", "first"), world.source()).await.unwrap();
+    operation.wait().await.unwrap();
+    assert!(events(&operation).await.contains(&Event::Fits { replicas: 1 }));
+
+    let creating = deployer.create_version(iris_ref(), spec("second", 10), Tags::default(), world.source());
+    let operation = creating.await.unwrap();
+    let failure = operation.wait().await.unwrap_err();
+    assert_eq!((failure.step, failure.reaction), (Step::Fit, Reaction::MakeRoom));
+    assert!(failure.message.contains("lacks 50m of CPU"), "{failure}");
+    assert!(!steps(&events(&operation).await).contains(&Step::Image));
+}
+
+#[tokio::test]
+async fn r_run_4_a_deployment_configuration_sizes_and_probes_its_replicas() {
+    let text = r#"{"computeType": "aks", "containerResourceRequirements": {"cpu": 1, "memoryInGB": 1},
+        "livenessProbeRequirements": {"periodSeconds": 7}}"#;
+    let config = DeploymentConfig::from_json(text).into_result().unwrap();
+    let source = World::new().source().sized(config.spec());
+    assert_eq!(source.resources.cpu, Millicores(1_000));
+    assert_eq!(source.probe.period, Duration::from_secs(7));
 }
