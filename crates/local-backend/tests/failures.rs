@@ -109,11 +109,11 @@ while True:
 
 #[tokio::test]
 async fn r_run_4_what_had_worked_is_started_again_for_ever() {
-    let place = Place::with(hasty()).await;
+    let place = Place::with(hasty().starts_before_giving_up(2)).await;
     place.backend.apply(&place.workload(first(), &[("serve.py", SERVER)]).await).await.unwrap();
     let mut status = place.watch(&first()).await;
     let mut seen = Vec::new();
-    for _ in 0..7 {
+    for _ in 0..3 {
         let now =
             until(&mut status, "one is ready", |status| settled(status) && !seen.contains(&status.replicas))
                 .await;
@@ -159,16 +159,16 @@ async fn a_port_that_somebody_else_took_is_not_the_scripts_fault() {
 import os, pathlib, socket, sys
 count = pathlib.Path(os.environ['COUNT']); tries = int(count.read_text() or 0) if count.exists() else 0
 count.write_text(str(tries + 1))
-if tries < 8: sys.exit('OSError: [Errno 98] Address already in use')
+if tries < 3: sys.exit('OSError: [Errno 98] Address already in use')
 {SERVER}"
     );
-    let place = Place::with(hasty()).await;
+    let place = Place::with(hasty().starts_before_giving_up(1)).await;
     let mut workload = place.workload(first(), &[("serve.py", &script)]).await;
     let count = place.folder.path().join("count").display().to_string();
     workload.variables.insert("COUNT".into(), count);
     place.backend.apply(&workload).await.unwrap();
     let mut status = place.watch(&first()).await;
-    until(&mut status, "the ninth start works", settled).await;
+    until(&mut status, "the fourth start works", settled).await;
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ impl ArtifactStore {
         let failed = |error| file::failed("read", folder, error);
         let (names, blobs) = (folder.join("names"), folder.join("blobs"));
         for part in [&names, &blobs] {
-            file::private_folder(part).and_then(|()| file::delete_unfinished(part)).map_err(failed)?;
+            file::durable_folder(part).and_then(|()| file::delete_unfinished(part)).map_err(failed)?;
         }
         let mut index = Index::default();
         for digest in pinned {

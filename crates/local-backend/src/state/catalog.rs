@@ -95,7 +95,7 @@ impl CatalogStore {
 impl Shelf {
     fn open(folder: PathBuf, kind: DocKind) -> Result<Self, BackendError> {
         let failed = |error| file::failed("read", &folder, error);
-        file::private_folder(&folder).map_err(failed)?;
+        file::durable_folder(&folder).map_err(failed)?;
         file::delete_unfinished(&folder).map_err(failed)?;
         let (mut documents, mut damaged) = (Documents::new(), BTreeSet::new());
         for entry in fs::read_dir(&folder).map_err(failed)? {

@@ -19,6 +19,12 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// The same for a folder that must still be there after a power failure.
+pub(crate) fn durable_folder(path: &Path) -> io::Result<()> {
+    private_folder(path)?;
+    sync_folder_of(path)
+}
+
 /// A new file beside its later place, readable by its owner only.
 pub(crate) fn unfinished(folder: &Path) -> io::Result<(PathBuf, File)> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -44,7 +50,8 @@ pub(crate) fn delete(place: &Path) -> io::Result<()> {
 }
 
 fn sync_folder_of(place: &Path) -> io::Result<()> {
-    place.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 /// Writes `bytes` so that `place` holds all of them or what it held before.

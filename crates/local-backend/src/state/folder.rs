@@ -34,6 +34,7 @@ struct Format {
 impl Folder {
     /// Takes `path` as a state folder, creating it if it does not exist.
     pub(crate) fn open(path: &Path) -> Result<Self, BackendError> {
+        // Not durably: what lies above it may not be ours to open.
         file::private_folder(path).map_err(|error| file::failed("create the state folder", path, error))?;
         let root = path.canonicalize().map_err(|error| file::failed("find the state folder", path, error))?;
         refuse_foreign(&root)?;
@@ -41,7 +42,7 @@ impl Folder {
         let epoch = next_epoch(&root)?;
         let folder = Self { root, epoch, _lock: lock };
         for part in [folder.catalog(), folder.artifacts(), folder.workloads(), folder.logs(), folder.runs()] {
-            file::private_folder(&part).map_err(|error| file::failed("create", &part, error))?;
+            file::durable_folder(&part).map_err(|error| file::failed("create", &part, error))?;
         }
         Ok(folder)
     }
