@@ -271,7 +271,8 @@ impl Control {
             Some(first),
         ));
         let _ = tokio::time::timeout(FIRST_STATUS, seen).await;
-        Running { spec: version.clone(), lane, status, scaling: Scaling::new(), _follower: follower }
+        let scaling = Scaling::new(self.inner.commons.clock.now());
+        Running { spec: version.clone(), lane, status, scaling, _follower: follower }
     }
 
     // === replicas ===
@@ -412,7 +413,7 @@ impl Leadership {
 const LEASE: &str = "scaler";
 const LEASE_TTL: Duration = Duration::from_secs(15);
 const LEASE_REFRESH: Duration = Duration::from_secs(3);
-const SCALE_LIMIT: Duration = Duration::from_secs(10);
+const SCALE_LIMIT: Duration = Duration::from_secs(3);
 const FIRST_STATUS: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(5);

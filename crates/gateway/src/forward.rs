@@ -1,6 +1,6 @@
 //! One attempt to have a replica answer a request, and what follows when it does not.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
@@ -42,6 +42,12 @@ impl Outbound {
         *head.uri_mut() = uri;
         *head.headers_mut() = headers;
         Self { repeat, head: Some(head), upgrade }
+    }
+
+    /// The fields as the replica gets them; none once the head was given away.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        static NONE: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
+        self.head.as_ref().map_or(&NONE, |head| head.headers())
     }
 
     /// The request for the next attempt; `None` once it was given away and may not be repeated.

@@ -262,7 +262,7 @@ fn endpoint_snapshot(endpoint: &crate::choice::Endpoint) -> EndpointSnapshot {
             ready: load.replicas,
             wanted: window.wanted,
             draining: load.draining,
-            busy: lane.busy_replicas(),
+            busy: load.occupied,
             in_flight: load.busy,
             queued: load.queued,
             requests: totals.arrivals,

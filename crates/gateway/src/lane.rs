@@ -1,16 +1,17 @@
 //! Admission to one version: the pool of its replicas behind one short mutex, and the guards that give slots back.
 
+mod fleet;
+
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use portway_backend::{ReplicaId, Status, WorkloadId};
+use portway_backend::{ReplicaId, WorkloadId};
 use portway_router::{Admit, Limits, Load, Outcome, OutlierPolicy, Pool, Refusal, RetryBudget, Slot, Waiter};
 use tokio::sync::{Notify, oneshot};
 
@@ -153,7 +154,7 @@ impl Lane {
 
     async fn enter(
         self: &Arc<Self>,
-        offer: impl Fn(&mut Pool<Seat, Parked>, Duration, u64, Parked) -> Admit<Seat, Parked>,
+        offer: impl FnOnce(&mut Pool<Seat, Parked>, Duration, u64, Parked) -> Admit<Seat, Parked>,
     ) -> Result<Permit, NotAdmitted> {
         let (now, bits) = (self.now(), self.commons.chance.bits());
         let (waiter, receiver) = {
@@ -168,12 +169,9 @@ impl Lane {
                 }
                 Admit::Refused(_, refusal) => return Err(NotAdmitted::Refused(refusal)),
                 Admit::Queued(waiter) => {
-                    drop(state.pool.cancel(waiter));
                     let (sender, receiver) = oneshot::channel();
-                    let Admit::Queued(waiter) = offer(&mut state.pool, now, bits, Parked(Some(sender)))
-                    else {
-                        unreachable!("nothing has changed since the same offer was queued");
-                    };
+                    let parked = state.pool.parked_mut(&waiter);
+                    *parked.expect("it was parked a moment ago, under the same lock") = Parked(Some(sender));
                     self.rearm(&mut state);
                     (waiter, receiver)
                 }
@@ -239,229 +237,19 @@ impl Lane {
         self.dispatch(next);
     }
 
-    // === the fleet ===
-
-    /// Brings the pool in line with what the fleet says and with the document.
-    pub(crate) fn follow(self: &Arc<Self>, status: &Status) {
-        let now = self.now();
-        let next = {
-            let mut state = self.state();
-            let state = &mut *state;
-            let ready: HashMap<&ReplicaId, SocketAddr> =
-                status.replicas.iter().filter_map(|r| Some((&r.id, r.address()?))).collect();
-            let gone: Vec<ReplicaId> = state
-                .members
-                .iter()
-                .filter(|(id, member)| ready.get(id) != Some(&member.seat.0.address))
-                .map(|(id, _)| id.clone())
-                .collect();
-            for id in gone {
-                if let Some(member) = state.members.remove(&id) {
-                    state.pool.remove(now, &member.seat);
-                }
-            }
-            let surplus = ready.len() > status.wanted as usize;
-            for (id, address) in ready {
-                if let Some(member) = state.members.get_mut(id) {
-                    // The backend kept it: more were asked for meanwhile.
-                    if member.standing == Standing::Named && !surplus {
-                        member.standing = Standing::In;
-                        state.pool.add(now, member.seat.clone(), state.cap);
-                    }
-                } else {
-                    let seat = self.seat(id.clone(), address);
-                    state.pool.add(now, seat.clone(), state.cap);
-                    state.members.insert(id.clone(), Member { seat, standing: Standing::In });
-                }
-            }
-            self.rearm_if_waiting(state);
-            state.pool.poll_assigned()
-        };
-        self.settle(next);
-    }
-
-    fn seat(&self, replica: ReplicaId, address: SocketAddr) -> Seat {
-        let number = self.commons.numbers.fetch_add(1, Ordering::Relaxed);
-        Seat(Arc::new(Upstream::new(number, replica, address, self.commons.dialer.clone())))
-    }
-
-    /// New limits from the document.
-    pub(crate) fn configure(self: &Arc<Self>, cap: NonZeroU32, limits: Limits) {
-        let now = self.now();
-        let next = {
-            let mut state = self.state();
-            let state = &mut *state;
-            state.pool.set_limits(limits);
-            if state.cap != cap {
-                state.cap = cap;
-                for member in state.members.values().filter(|member| member.standing == Standing::In) {
-                    state.pool.add(now, member.seat.clone(), cap);
-                }
-            }
-            self.rearm_if_waiting(state);
-            state.pool.poll_assigned()
-        };
-        self.settle(next);
-    }
-
-    fn rearm_if_waiting(&self, state: &mut State) {
-        if state.pool.load().queued > 0 {
-            state.armed = None;
-            self.rearm(state);
-        }
-    }
-
-    fn settle(self: &Arc<Self>, next: Option<(Parked, Slot<Seat>)>) {
-        self.dispatch(next);
-        loop {
-            let drained = self.state().pool.poll_drained();
-            match drained {
-                Some(Seat(upstream)) => upstream.retire(),
-                None => break,
-            }
-        }
-    }
-
-    /// Takes a replica that cannot be reached out of the pool and tries it until it can be, or until the fleet drops it.
-    pub(crate) fn suspend(self: &Arc<Self>, seat: &Seat) {
-        if self.leave(seat, Standing::Suspended) {
-            tokio::spawn(bring_back(Arc::downgrade(self), seat.clone()));
-        }
-    }
-
-    fn leave(&self, seat: &Seat, standing: Standing) -> bool {
-        let now = self.now();
-        let mut state = self.state();
-        let state = &mut *state;
-        match state.members.get_mut(&seat.0.replica) {
-            Some(member) if member.seat == *seat && member.standing == Standing::In => {
-                member.standing = standing;
-                state.pool.remove(now, seat);
-                self.rearm_if_waiting(state);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Puts a replica back that left for `reason`; false if it is no longer there to be put back.
-    fn rejoin(self: &Arc<Self>, seat: &Seat, reason: Standing) -> bool {
-        let now = self.now();
-        let next = {
-            let mut state = self.state();
-            let state = &mut *state;
-            match state.members.get_mut(&seat.0.replica) {
-                Some(member) if member.seat == *seat && member.standing == reason => {
-                    member.standing = Standing::In;
-                    state.pool.add(now, seat.clone(), state.cap);
-                }
-                _ => return false,
-            }
-            state.pool.poll_assigned()
-        };
-        self.settle(next);
-        true
-    }
-
-    fn is_suspended(&self, seat: &Seat) -> bool {
-        let state = self.state();
-        let member = state.members.get(&seat.0.replica);
-        member.is_some_and(|member| member.seat == *seat && member.standing == Standing::Suspended)
-    }
-
-    /// Chooses `count` replicas to go, those without requests first, and gives them nothing new. Ones chosen earlier
-    /// count; surplus ones of those come back.
-    pub(crate) fn drain(self: &Arc<Self>, count: usize) {
-        let mut leaving = self.leaving();
-        while leaving.len() > count {
-            if let Some((seat, _)) = leaving.pop() {
-                self.rejoin(&seat, Standing::Leaving);
-            }
-        }
-        let missing = count - leaving.len();
-        if missing == 0 {
-            return;
-        }
-        let missing = missing - self.drop_suspended(missing);
-        let mut candidates: Vec<(u32, Seat)> = {
-            let state = self.state();
-            let serving = state.pool.replicas().filter(|replica| !replica.draining);
-            serving.map(|replica| (replica.busy, replica.replica.clone())).collect()
-        };
-        candidates.sort_by_key(|(busy, seat)| (*busy, std::cmp::Reverse(seat.0.number)));
-        for (_, seat) in candidates.into_iter().take(missing) {
-            self.leave(&seat, Standing::Leaving);
-        }
-    }
-
-    /// Chooses up to `count` replicas that cannot be reached anyway.
-    fn drop_suspended(&self, count: usize) -> usize {
-        let mut state = self.state();
-        let suspended = state.members.values_mut().filter(|member| member.standing == Standing::Suspended);
-        suspended.take(count).map(|member| member.standing = Standing::Leaving).count()
-    }
-
-    /// Notes that the backend was told to remove these.
-    pub(crate) fn named(&self, replicas: &[ReplicaId]) {
-        let mut state = self.state();
-        for replica in replicas {
-            if let Some(member) = state.members.get_mut(replica).filter(|m| m.standing == Standing::Leaving) {
-                member.standing = Standing::Named;
-            }
-        }
-    }
-
-    /// The replicas that were chosen to go and have nothing left to do.
-    pub(crate) fn drained(&self) -> Vec<ReplicaId> {
-        let drained = self.leaving().into_iter().filter(|(_, busy)| *busy == 0);
-        drained.map(|(seat, _)| seat.0.replica.clone()).collect()
-    }
-
-    /// The replicas on their way out and what they hold, the emptiest first.
-    fn leaving(&self) -> Vec<(Seat, u32)> {
-        let state = self.state();
-        let busy: HashMap<u64, u32> =
-            state.pool.replicas().map(|replica| (replica.replica.0.number, replica.busy)).collect();
-        let leaving = state.members.values().filter(|member| member.standing == Standing::Leaving);
-        let mut leaving: Vec<(Seat, u32)> = leaving
-            .map(|member| (member.seat.clone(), busy.get(&member.seat.0.number).copied().unwrap_or(0)))
-            .collect();
-        leaving.sort_by_key(|(seat, busy)| (*busy, seat.0.number));
-        leaving
-    }
-
-    /// Closes connections that have been idle for too long.
-    pub(crate) fn prune(&self) {
-        let seats: Vec<Seat> = self.state().members.values().map(|member| member.seat.clone()).collect();
-        for seat in seats {
-            seat.0.prune();
-        }
-    }
-
     pub(crate) fn load(&self) -> Load {
         self.state().pool.load()
     }
 
-    /// How many replicas hold at least one request.
-    pub(crate) fn busy_replicas(&self) -> u32 {
-        let busy = self.state().pool.replicas().filter(|replica| replica.busy > 0).count();
-        u32::try_from(busy).unwrap_or(u32::MAX)
-    }
-
     /// Ends the lane: those who wait choose another version, those inside a replica finish.
-    pub(crate) fn retire(self: &Arc<Self>) {
+    pub(crate) fn retire(&self) {
         self.state().retired = true;
         loop {
-            let expelled = self.state().pool.handle_timeout(Duration::MAX);
-            if let Some((parked, _)) = expelled {
-                drop(parked);
-                continue;
+            let expelled = self.state().pool.expel();
+            match expelled {
+                Some(parked) => drop(parked),
+                None => return,
             }
-            let next = self.state().pool.poll_assigned();
-            if next.is_none() {
-                break;
-            }
-            self.dispatch(next);
         }
     }
 }
@@ -506,27 +294,6 @@ async fn sleep_until(due: Option<tokio::time::Instant>) {
         None => std::future::pending().await,
     }
 }
-
-async fn bring_back(lane: Weak<Lane>, seat: Seat) {
-    let mut pause = FIRST_RETRY;
-    loop {
-        match lane.upgrade() {
-            Some(lane) if lane.is_suspended(&seat) => {}
-            _ => return,
-        }
-        if seat.0.probe().await {
-            if let Some(lane) = lane.upgrade() {
-                lane.rejoin(&seat, Standing::Suspended);
-            }
-            return;
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LAST_RETRY);
-    }
-}
-
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_secs(2);
 
 /// A request in the queue. Dropped early, it leaves the queue, or gives back what it was just handed.
 struct Waiting {

@@ -32,13 +32,13 @@ pub(crate) struct Order {
 }
 
 impl Scaling {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(now: Duration) -> Self {
         Self {
             scaler: None,
             last: Totals::default(),
             ticked: None,
             decided: None,
-            recent: VecDeque::new(),
+            recent: VecDeque::from([(now, 0, Latencies::default())]),
             full: None,
             trouble: String::new(),
         }
@@ -86,7 +86,7 @@ impl Scaling {
             service_seconds: since(totals.service_micros, self.last.service_micros) as f64 / 1e6,
             service_seconds_squared: since(totals.service_squares, self.last.service_squares) as f64 * 1024.0
                 / 1e12,
-            busy: f64::from(lane.busy_replicas()),
+            busy: f64::from(load.occupied),
             in_flight: f64::from(load.busy),
             queued: f64::from(load.queued),
             waiting: u64::from(load.queued),
@@ -136,7 +136,9 @@ impl Scaling {
             }
             Decision::Grow { to, .. } => {
                 lane.drain(0);
-                Some(Order { to, drained: Vec::new() })
+                // What the backend had no room for is not asked again for a while, even where the least is more.
+                let has_room = self.full.is_none_or(|(room, _)| to <= room);
+                has_room.then(|| Order { to, drained: Vec::new() })
             }
             Decision::Shrink { to, .. } => shrink(lane, status, to),
         }

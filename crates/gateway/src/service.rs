@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::upgrade::OnUpgrade;
 use portway_auth::{Attempt, Authenticator as _, Bearer, Denied, Verifier};
 use portway_deploy_config::Profile;
@@ -100,7 +100,7 @@ async fn exchange(
     }
     route.service.clone_into(&mut scope.service);
     let (endpoint, live) = authenticate(inner, &parts, &route, record, scope)?;
-    let mut choice = choose(&endpoint, live, &route, &parts).await?;
+    let mut choice = choose(&endpoint, live, &route, &parts.headers).await?;
     choice.lane.stats.arrived();
     record.choice = Some(Arc::clone(&choice));
     let limit = choice.limits.body;
@@ -115,18 +115,14 @@ async fn exchange(
     let mut failed: Option<Seat> = None;
     let mut tried: Vec<Seat> = Vec::new();
     loop {
-        let permit = match admit(&choice, failed.as_ref()).await? {
-            Some(permit) => permit,
-            None => {
-                // The whole endpoint may have gone, too.
-                if !inner.routes.load().contains_key(route.service) {
-                    return Err(Refusal::UnknownService);
-                }
-                choice = choose(&endpoint, endpoint.live.load_full(), &route, &parts).await?;
-                record.choice = Some(Arc::clone(&choice));
-                failed = None;
-                continue;
+        let Some(permit) = admit(&choice, failed.take().as_ref()).await? else {
+            // The whole endpoint may have gone, too.
+            if !inner.routes.load().contains_key(route.service) {
+                return Err(Refusal::UnknownService);
             }
+            choice = choose(&endpoint, endpoint.live.load_full(), &route, outbound.headers()).await?;
+            record.choice = Some(Arc::clone(&choice));
+            continue;
         };
         record.admitted = Some(permit.since());
         if tried.contains(permit.seat()) {
@@ -203,11 +199,11 @@ async fn choose(
     endpoint: &Endpoint,
     mut live: Arc<Live>,
     route: &Route<'_>,
-    parts: &Parts,
+    headers: &HeaderMap,
 ) -> Result<Arc<Choice>, Refusal> {
     loop {
         let chosen = match route.target {
-            Target::Score => live.choose(&parts.headers)?,
+            Target::Score => live.choose(headers)?,
             Target::Swagger => live.default_choice(),
         };
         match chosen {
@@ -231,7 +227,7 @@ fn prepare(
 ) -> Outbound {
     let websocket = headers::wants_websocket(&parts.method, parts.version, &parts.headers);
     let upgrade = if websocket { parts.extensions.remove::<OnUpgrade>() } else { None };
-    let mut sent = parts.headers.clone();
+    let mut sent = std::mem::take(&mut parts.headers);
     let host = sent.remove(header::HOST).or_else(|| {
         let authority = uri.authority()?;
         HeaderValue::try_from(authority.host()).ok()

@@ -263,3 +263,72 @@ async fn r_rtr_1_the_description_is_asked_of_the_default_version_without_a_ticke
     let request = Request::get("/api/v1/service/iris/other").body(full("")).unwrap();
     assert_eq!(rig.send(request).await.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test(start_paused = true)]
+async fn r_scl_6_idle_replicas_go_first_and_a_busy_one_goes_when_it_has_finished() {
+    let rig = Rig::scaling(GatewayOptions::default()).await.with_keys("iris").await;
+    let mut blue = version("blue", 0);
+    blue.replicas = Replicas::Fixed(3.try_into().unwrap());
+    apply(&rig, "iris", "blue", 3).await;
+    rig.put(&endpoint("iris", vec![blue.clone()])).await;
+    let seen = || rig.gateway.snapshot().version("iris", "blue").unwrap().clone();
+    settle(|| seen().ready == 3).await;
+    let stream = async |seconds: u64| {
+        let mut request = rig.request("iris", "");
+        request.headers_mut().insert("x-seconds", seconds.into());
+        let reply = rig.send(request).await;
+        assert_eq!((reply.status, reply.text()), (StatusCode::OK, "blue"));
+    };
+    tokio::join!(stream(55), stream(40), async {
+        settle(|| seen().in_flight == 2).await;
+        blue.replicas = Replicas::Fixed(1.try_into().unwrap());
+        rig.put(&endpoint("iris", vec![blue.clone()])).await;
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!((seen().ready + seen().draining, seen().wanted), (2, 2), "only the idle one went");
+        sleep(Duration::from_secs(35)).await;
+        assert_eq!((seen().ready + seen().draining, seen().wanted), (1, 1), "the other when it was done");
+    });
+    assert_eq!(rig.post("iris", "").await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_scl_5_a_full_cluster_is_reported_and_what_runs_is_kept() {
+    let rig = Rig::scaling(GatewayOptions::default()).await.with_keys("iris").await;
+    let mut blue = version("blue", 0);
+    blue.replicas = Replicas::Fixed(1.try_into().unwrap());
+    apply(&rig, "iris", "blue", 1).await;
+    rig.put(&endpoint("iris", vec![blue.clone()])).await;
+    rig.backend.faults().fail_next(portway_backend::ErrorKind::Capacity, 1);
+    blue.replicas = Replicas::Fixed(2.try_into().unwrap());
+    rig.put(&endpoint("iris", vec![blue])).await;
+    sleep(Duration::from_secs(5)).await;
+    let seen = rig.gateway.snapshot().version("iris", "blue").unwrap().clone();
+    assert_eq!(seen.ready, 1);
+    assert!(!seen.trouble.is_empty());
+    assert_eq!(rig.post("iris", "").await.status, StatusCode::OK);
+    sleep(Duration::from_secs(40)).await;
+    let seen = rig.gateway.snapshot().version("iris", "blue").unwrap().clone();
+    assert_eq!((seen.ready, seen.trouble.as_str()), (2, ""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_scl_6_only_the_holder_of_the_lease_scales_and_a_successor_takes_over() {
+    use portway_backend::Leases as _;
+    let mut rig = Rig::scaling(GatewayOptions::default()).await.with_keys("iris").await;
+    let other = rig.leases.acquire("scaler", "another", Duration::from_secs(30)).await.unwrap();
+    assert!(other.is_none(), "the gateway was first");
+    rig.control.take().unwrap().stop().await;
+    assert!(rig.leases.acquire("scaler", "another", Duration::from_secs(30)).await.unwrap().is_some());
+    let control = rig.gateway.start();
+    let mut blue = version("blue", 0);
+    blue.replicas = Replicas::Fixed(2.try_into().unwrap());
+    apply(&rig, "iris", "blue", 1).await;
+    rig.put(&endpoint("iris", vec![blue])).await;
+    sleep(Duration::from_secs(20)).await;
+    assert!(!rig.gateway.snapshot().scales);
+    assert_eq!(rig.gateway.snapshot().version("iris", "blue").unwrap().ready, 1);
+    sleep(Duration::from_secs(20)).await;
+    assert!(rig.gateway.snapshot().scales);
+    assert_eq!(rig.gateway.snapshot().version("iris", "blue").unwrap().ready, 2);
+    control.stop().await;
+}

@@ -174,7 +174,8 @@ pub fn stream(count: u32, pause: Duration) -> Body {
 /// Everything around one gateway.
 pub struct Rig {
     pub gateway: Gateway,
-    pub control: Control,
+    pub control: Option<Control>,
+    pub leases: Arc<MemoryLeases>,
     pub catalog: Arc<MemoryCatalog>,
     pub backend: Arc<MemoryBackend>,
     pub pipes: Arc<Pipes>,
@@ -206,10 +207,12 @@ impl Rig {
         let spawner = Arc::clone(&pipes);
         let backend = Arc::new(MemoryBackend::new(move |id, _| {
             let name = id.version.to_string();
-            let served = move |_: Request<Incoming>, _: Arc<Server>| {
+            let served = move |request: Request<Incoming>, _: Arc<Server>| {
                 let name = name.clone();
+                let seconds = request.headers().get("x-seconds").and_then(|value| value.to_str().ok());
+                let seconds = seconds.and_then(|text| text.parse().ok()).unwrap_or(1);
                 async move {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    tokio::time::sleep(Duration::from_secs(seconds)).await;
                     ok(name)
                 }
             };
@@ -219,20 +222,27 @@ impl Rig {
             Gateway::builder(Arc::<MemoryCatalog>::clone(&catalog), Arc::<MemoryBackend>::clone(&backend))
                 .options(options)
                 .connector(Arc::<Pipes>::clone(&pipes));
+        let leases = Arc::new(MemoryLeases::new());
         if scales {
-            builder = builder.leases(Arc::new(MemoryLeases::new()));
+            builder = builder.leases(Arc::<MemoryLeases>::clone(&leases));
         }
         let gateway = builder.build();
         let control = gateway.start();
         gateway.ready().await;
-        Self { gateway, control, catalog, backend, pipes, key: String::new() }
+        let control = Some(control);
+        Self { gateway, control, leases, catalog, backend, pipes, key: String::new() }
+    }
+
+    /// Writes the endpoint's document.
+    pub async fn write(&self, spec: &EndpointSpec) {
+        let document = Document::from_json(spec.to_json()).unwrap();
+        let key = DocKey::new(DocKind::Endpoint, spec.name.as_ref()).unwrap();
+        self.catalog.put(&key, &document, Expected::Any).await.unwrap();
     }
 
     /// Writes the endpoint's document and waits until the gateway goes by it.
     pub async fn put(&self, spec: &EndpointSpec) {
-        let document = Document::from_json(spec.to_json()).unwrap();
-        let key = DocKey::new(DocKind::Endpoint, spec.name.as_ref()).unwrap();
-        self.catalog.put(&key, &document, Expected::Any).await.unwrap();
+        self.write(spec).await;
         let name = spec.name.to_string();
         let versions: Vec<String> = spec.versions.iter().map(|version| version.name.to_string()).collect();
         settle(|| {
