@@ -54,15 +54,12 @@ fn key(c: &mut Criterion) {
     let key = known.key(KeySlot::Secondary).expose();
     group.bench_function("floor: sha-256", |b| b.iter(|| digest(&SHA256, black_box(key).as_bytes())));
     for endpoints in [1, 1_000, 100_000_u32] {
-        let (keys, verifiers): (Vec<_>, Vec<_>) = (0..endpoints)
-            .map(credentials)
-            .map(|known| (known.key(KeySlot::Secondary).expose().to_owned(), known.verifier()))
-            .unzip();
+        let verifiers: Vec<_> = (0..endpoints).map(|seed| credentials(seed).verifier()).collect();
         let mut bits = random();
         group.bench_function(BenchmarkId::new("check", endpoints), |b| {
             b.iter(|| {
                 let at = (bits() % u64::from(endpoints)) as usize;
-                verifiers[at].authenticate(&attempt(&keys[at]))
+                verifiers[at].authenticate(&attempt(black_box(key)))
             });
         });
     }
