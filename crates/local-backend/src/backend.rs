@@ -22,7 +22,8 @@ use crate::state::folder::Folder;
 use crate::state::leases::LeaseStore;
 use crate::state::records::{Record, Records};
 use crate::state::{blocking, file, lock};
-use crate::workload::supervisor::{Order, Supervisor, What, order};
+use crate::workload::order::{Order, What, order};
+use crate::workload::supervisor::Supervisor;
 
 /// Everything a deployer and a gateway need of one machine: replicas are child processes, all else is one folder.
 ///

@@ -11,6 +11,7 @@ use std::time::Duration;
 use common::{Place, SERVER, address, eventually, get, id, settled, until};
 use portway_backend::{Backend as _, EntryStyle, Fence, Fleet as _, ReplicaState, Status, WorkloadId};
 use portway_local_backend::Options;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// Holds a request until a file exists.
@@ -82,6 +83,10 @@ async fn r_rtr_8_a_script_behind_the_shim_finishes_its_request_after_it_was_told
     let script = "def init(): pass\ndef run(data): hold(); return 'done'";
     let answer = holding(&place, script, EntryStyle::InitRun, "/score", &release).await;
     let mut status = place.watch(&first()).await;
+    // A connection that waits for its next request holds nobody up.
+    let mut idle = TcpStream::connect(address(&status.borrow())).await.unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    idle.read_exact(&mut [0; 12]).await.unwrap();
     place.backend.scale(&first(), 0, &[], Fence::new(1)).await.unwrap();
     eventually("it is told", async || log(&place).await.contains("told to stop")).await;
     std::fs::write(&release, "").unwrap();

@@ -128,6 +128,22 @@ async fn r_run_4_what_had_worked_is_started_again_for_ever() {
 }
 
 #[tokio::test]
+async fn a_replica_whose_guard_was_killed_is_replaced_before_it_can_be_orphaned() {
+    let place = Place::with(hasty()).await;
+    place.backend.apply(&place.workload(first(), &[("serve.py", SERVER)]).await).await.unwrap();
+    let mut status = place.watch(&first()).await;
+    let before = until(&mut status, "one comes", settled).await;
+    let program: i32 = get(address(&before), "/").await.unwrap().1.parse().unwrap();
+    let guard = rustix::process::getpgid(rustix::process::Pid::from_raw(program)).unwrap();
+    assert_ne!(guard.as_raw_pid(), program, "the guard leads the group");
+    rustix::process::kill_process(guard, rustix::process::Signal::KILL).unwrap();
+    let told = until(&mut status, "it is noticed", |status| !status.message.is_empty()).await;
+    assert_says(&told, &["lost its guard"]);
+    until(&mut status, "another comes", settled).await;
+    assert!(!is_alive(program));
+}
+
+#[tokio::test]
 async fn r_run_4_a_replica_that_hangs_is_replaced() {
     // After /hang it answers nothing any more.
     let hangs = "def do_GET(self):

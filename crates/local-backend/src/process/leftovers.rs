@@ -63,7 +63,8 @@ fn kill_once(_marks: &[Vec<u8>]) -> usize {
     0
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt as _;
     use std::process::{Command, Stdio};

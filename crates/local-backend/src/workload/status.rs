@@ -39,6 +39,23 @@ pub(crate) fn status(wanted: u32, missing: u32, views: &[View]) -> Status {
     status
 }
 
+/// The status of a workload that was removed, while its replicas go.
+pub(crate) fn removed(views: &[View]) -> Status {
+    if views.is_empty() {
+        return Status::absent();
+    }
+    let mut status = status(0, 0, views);
+    status.phase = Phase::Transitioning;
+    status
+}
+
+/// The status of a workload whose record cannot be read.
+pub(crate) fn damaged(message: &str) -> Status {
+    let mut status = Status::absent();
+    (status.phase, status.message) = (Phase::Failed, message.to_owned());
+    status
+}
+
 fn shown(view: &View) -> Option<Replica> {
     let state = match view.state {
         ViewState::Starting => ReplicaState::Starting,

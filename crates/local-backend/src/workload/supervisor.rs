@@ -4,39 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use portway_backend::{BackendError, Fence, Phase, Project, ReplicaId, Status, Workload};
+use portway_backend::{BackendError, Fence, Project, ReplicaId, Status, Workload};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::keeper::{Event, Generation, Keeper, News};
-use super::plan::{Place, Stage, plan};
-use super::status::{View, ViewState, status};
+use super::order::{Order, What};
+use super::plan::{Place, plan};
+use super::slot::Slot;
+use super::status::{self, View, ViewState};
 use crate::host::Host;
 use crate::process::replica::Stop;
 use crate::state::records::Record;
 
 /// How often a workload without room looks for some.
 const ROOM_INTERVAL: Duration = Duration::from_millis(500);
-
-/// An order and where its answer goes.
-pub(crate) struct Order {
-    pub(crate) what: What,
-    pub(crate) answer: oneshot::Sender<Result<(), BackendError>>,
-}
-
-/// What a workload can be ordered to do.
-pub(crate) enum What {
-    Apply(Box<Workload>),
-    Scale {
-        to: u32,
-        drained: Vec<ReplicaId>,
-        fence: Fence,
-    },
-    Remove,
-    /// End all replicas and answer when they are gone; nothing is recorded.
-    ShutDown,
-}
 
 /// A workload and its places.
 pub(crate) struct Supervisor {
@@ -58,14 +41,6 @@ pub(crate) struct Supervisor {
     is_ending: bool,
     /// Who waits for that.
     ending: Vec<oneshot::Sender<Result<(), BackendError>>>,
-}
-
-/// A place and who keeps it.
-struct Slot {
-    place: u64,
-    generation: Arc<Generation>,
-    stop: watch::Sender<Stop>,
-    view: View,
 }
 
 impl Supervisor {
@@ -247,25 +222,7 @@ impl Supervisor {
             self.slots.remove(index);
             return;
         }
-        let view = &mut self.slots[index].view;
-        if view.state == ViewState::Going {
-            // A place that is going stays so, whichever replica was in it when it was told.
-            if let News::Started(replica) = news {
-                view.replica = Some(replica);
-            }
-            return;
-        }
-        match news {
-            News::Started(replica) => (view.replica, view.state) = (Some(replica), ViewState::Starting),
-            News::Ready(address) => (view.state, view.trouble) = (ViewState::Ready(address), None),
-            News::Failed(message) => {
-                (view.replica, view.state, view.trouble) = (None, ViewState::Waiting, Some(message));
-            }
-            News::GaveUp(message) => {
-                (view.replica, view.state, view.trouble) = (None, ViewState::GaveUp, Some(message));
-            }
-            News::Ended => {}
-        }
+        self.slots[index].hear(news);
     }
 
     // === what follows from them ===
@@ -333,10 +290,9 @@ impl Supervisor {
         let current = self.generation.as_ref();
         let views: Vec<View> = self.slots.iter().map(|slot| slot.view(current)).collect();
         let shown = match (&self.damage, &self.record.workload) {
-            (Some(damage), _) => failed(damage),
-            (None, None) if views.is_empty() => Status::absent(),
-            (None, None) => going(status(0, 0, &views)),
-            (None, Some(_)) => status(self.record.wanted, self.missing(), &views),
+            (Some(damage), _) => status::damaged(damage),
+            (None, None) => status::removed(&views),
+            (None, Some(_)) => status::status(self.record.wanted, self.missing(), &views),
         };
         self.status.send_if_modified(|status| {
             let differs = **status != shown;
@@ -344,34 +300,6 @@ impl Supervisor {
                 *status = Arc::new(shown);
             }
             differs
-        });
-    }
-}
-
-impl Slot {
-    fn place(&self, current: Option<&Arc<Generation>>) -> Place {
-        let stage = match self.view.state {
-            ViewState::Ready(_) => Stage::Ready,
-            ViewState::Going => Stage::Going,
-            ViewState::Starting | ViewState::Waiting | ViewState::GaveUp => Stage::Coming,
-        };
-        Place { is_current: self.is_current(current), stage, replica: self.view.replica.clone() }
-    }
-
-    fn view(&self, current: Option<&Arc<Generation>>) -> View {
-        View { is_current: self.is_current(current), ..self.view.clone() }
-    }
-
-    fn is_current(&self, current: Option<&Arc<Generation>>) -> bool {
-        current.is_some_and(|current| Arc::ptr_eq(current, &self.generation))
-    }
-
-    /// Tells the place to stop; what was told more urgently before stays.
-    fn tell(&self, stop: Stop) {
-        self.stop.send_if_modified(|told| {
-            let is_news = *told < stop;
-            *told = stop.max(*told);
-            is_news
         });
     }
 }
@@ -389,21 +317,4 @@ fn is_same_program(one: &Workload, other: &Workload) -> bool {
     let mut same = other.clone();
     same.initial_replicas = one.initial_replicas;
     same == *one
-}
-
-fn going(mut status: Status) -> Status {
-    status.phase = Phase::Transitioning;
-    status
-}
-
-fn failed(damage: &str) -> Status {
-    let mut status = Status::absent();
-    (status.phase, status.message) = (Phase::Failed, damage.to_owned());
-    status
-}
-
-/// The order to do `what`, and where its answer comes.
-pub(crate) fn order(what: What) -> (Order, oneshot::Receiver<Result<(), BackendError>>) {
-    let (answer, answered) = oneshot::channel();
-    (Order { what, answer }, answered)
 }
