@@ -3,6 +3,8 @@
 //! `load` is the offered load in erlangs: arrival rate × mean service time. Servers are slots: replicas × requests inside one.
 //! All functions take any `f64`; a load that is not a positive number counts as none.
 
+use crate::number::within;
+
 /// The probability that a request is lost with `servers` servers and no queue (Erlang B).
 ///
 /// ```
@@ -60,7 +62,7 @@ pub fn servers_for(load: f64, service: f64, wait: f64, late: f64) -> u32 {
         return 0;
     }
     let patience = if service > 0.0 && wait > 0.0 { wait / service } else { 0.0 };
-    let late = late.max(LEAST_LATE).min(1.0);
+    let late = within(late, LEAST_LATE, 1.0);
     let least = load.floor() + 1.0;
     if load > MOST_EXACT_LOAD {
         return (load + beta_for(late) * load.sqrt()).ceil().min(f64::from(u32::MAX)) as u32;
@@ -82,7 +84,7 @@ pub fn square_root_staffing(load: f64, beta: f64) -> u32 {
 /// the solution of `waits = 1 / (1 + beta Φ(beta) / φ(beta))`.
 #[must_use]
 pub fn beta_for(waits: f64) -> f64 {
-    let waits = waits.max(LEAST_LATE).min(1.0);
+    let waits = within(waits, LEAST_LATE, 1.0);
     let (mut low, mut high) = (0.0, 10.0);
     for _ in 0..60 {
         let middle = (low + high) / 2.0;

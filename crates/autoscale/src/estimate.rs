@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::number::within;
 use crate::rhythm::Rhythm;
 use crate::sample::Sample;
 use crate::window::{Seconds, Totals};
@@ -64,7 +65,7 @@ impl Estimator {
         }
         self.in_flight.push(now, traffic.in_flight.min(MOST_COUNTED as f64) * elapsed.as_secs_f64());
         if self.served > LEAST_SERVED {
-            let decay = decay.max(0.0).min(1.0);
+            let decay = within(decay, 0.0, 1.0);
             let kept =
                 if elapsed.as_nanos() == 1_000_000_000 { decay } else { decay.powf(elapsed.as_secs_f64()) };
             self.served_seconds *= kept;

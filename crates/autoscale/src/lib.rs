@@ -34,6 +34,7 @@ pub mod erlang;
 mod estimate;
 mod fleet;
 mod frontend;
+mod number;
 mod policy;
 mod rhythm;
 mod sample;

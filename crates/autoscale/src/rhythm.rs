@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::RhythmPolicy;
+use crate::number::within;
 
 /// Arrivals in bins of five seconds, and for every lag how well the past has foretold the present.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +69,7 @@ impl Rhythm {
 
     /// What is kept per bin: below 1, so that sums stay finite.
     fn kept(&self) -> f64 {
-        self.policy.memory.max(LEAST_KEPT).min(MOST_KEPT)
+        within(self.policy.memory, LEAST_KEPT, MOST_KEPT)
     }
 
     pub(crate) fn is_sound(&self) -> bool {
