@@ -70,21 +70,20 @@ fn answer_cases() -> anyhow::Result<ExitCode> {
 }
 
 fn answer(line: &str) -> Answer {
-    let case = match Json::parse(line) {
-        Ok(case) => case,
-        Err(report) => {
-            return json!({"id": null, "verdict": "refused", "error": report.to_string(), "findings": report});
-        }
+    let (case, faults) = Json::parse_leniently(line);
+    let Some(case) = case else {
+        return json!({"id": null, "verdict": "refused", "error": faults.to_string(), "findings": faults});
     };
     let id = serde_json::to_value(case.get("id")).unwrap_or_default();
     let text = |key| case.get(key).and_then(Json::as_str).unwrap_or_default();
     let (Some(call), Some(input)) = (Call::named(text("kind"), text("call")), case.get("input")) else {
         let error = "a case has a kind, a call that this kind knows, and an input";
-        return json!({"id": id, "verdict": "refused", "error": error, "findings": []});
+        return json!({"id": id, "verdict": "refused", "error": error, "findings": faults});
     };
     let report = call.check(input, case.get("current"));
-    let verdict = if report.has_errors() { "refused" } else { "ok" };
-    json!({"id": id, "verdict": verdict, "findings": report})
+    let verdict = if faults.has_errors() || report.has_errors() { "refused" } else { "ok" };
+    let findings: Vec<_> = faults.into_iter().chain(report).collect();
+    json!({"id": id, "verdict": verdict, "findings": findings})
 }
 
 const BAD: &str = r#"{

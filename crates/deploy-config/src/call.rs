@@ -7,6 +7,7 @@ use crate::finding::{At, Report};
 use crate::inference::InferenceConfig;
 use crate::json::{Json, Value};
 use crate::name::{NameKind, ServiceName, VersionName};
+use crate::quantity::Share;
 use crate::read;
 use crate::service::{ServiceSpec, ServiceUpdate, Spelling};
 
@@ -169,7 +170,12 @@ fn standing_share(name: Option<&str>, settings: &Json) -> Option<VersionSpec> {
         Some(name) => name.parse().ok()?,
         None => spec.version.clone()?,
     };
-    Some(spec.version_spec(name))
+    let mut version = spec.version_spec(name);
+    // A version may also be told by its share alone.
+    if let Some(share) = settings.as_decimal().and_then(|percent| Share::from_percent(&percent).ok()) {
+        version.share = share;
+    }
+    Some(version)
 }
 
 /// The version that is updated, as it stands.

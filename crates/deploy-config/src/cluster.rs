@@ -13,6 +13,9 @@ mod size;
 mod vm_size;
 
 pub use facts::{ClusterFacts, LoadBalancerSku};
+#[cfg(feature = "schema")]
+pub(crate) use read::BALANCERS;
+pub(crate) use read::PURPOSES;
 pub use resource_id::{InvalidResourceId, ResourceId};
 pub use size::{MIN_FAST_PROD_NODES, MIN_FAST_PROD_VCPUS, check_cluster_size};
 pub use vm_size::{VmSize, VmSizes};
@@ -48,7 +51,7 @@ impl FromStr for ClusterPurpose {
     type Err = Report;
 
     fn from_str(text: &str) -> Result<Self, Report> {
-        crate::read::choice(text, &At::root(), &read::PURPOSES).map_err(Report::from)
+        crate::read::choice(text, &At::root(), &PURPOSES).map_err(Report::from)
     }
 }
 

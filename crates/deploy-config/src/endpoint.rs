@@ -17,6 +17,8 @@ mod write;
 
 pub(crate) use check::{above_whole, duplicate, named_like_endpoint, too_many, unknown};
 pub(crate) use read::min_above_max as named_replicas_fault;
+#[cfg(feature = "schema")]
+pub(crate) use read::{AUTH, PINNING, PROFILES};
 
 /// Most versions of one endpoint.
 pub const MAX_VERSIONS: usize = 6;

@@ -111,6 +111,9 @@ impl<F: Fn() -> At> Locate for F {
 /// Appends a reference token to a JSON pointer.
 pub(crate) fn child(pointer: &mut String, key: &str) {
     pointer.push('/');
+    if !key.contains(['~', '/']) {
+        return pointer.push_str(key);
+    }
     for character in key.chars() {
         match character {
             '~' => pointer.push_str("~0"),

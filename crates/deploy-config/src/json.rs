@@ -79,6 +79,12 @@ impl Json {
         }
     }
 
+    /// Reads on past members that are written twice: the first of them counts, the others are reported.
+    pub fn parse_leniently(text: &str) -> (Option<Self>, Report) {
+        let (json, report) = Self::parse_with_faults(text);
+        (json, report.located(text))
+    }
+
     /// Reads on past doubled keys, so that they and the rules' faults come out together.
     pub(crate) fn parse_with_faults(text: &str) -> (Option<Self>, Report) {
         let mut report = Report::default();

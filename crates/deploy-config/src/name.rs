@@ -241,10 +241,10 @@ fn entry_script_rule(text: &str) -> Option<NameRule> {
 }
 
 /// Names that the platform keeps for its own compute targets; letter case counts, as it does there.
-const RESERVED_COMPUTES: [&str; 3] = ["amlcompute", "local", "containerinstance"];
+pub(crate) const RESERVED_COMPUTES: [&str; 3] = ["amlcompute", "local", "containerinstance"];
 
 #[rustfmt::skip]
-const PYTHON_KEYWORDS: [&str; 35] = [
+pub(crate) const PYTHON_KEYWORDS: [&str; 35] = [
     "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del",
     "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal",
     "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",

@@ -1,5 +1,7 @@
 //! Findings as a compiler prints them.
 
+use std::ops::Range;
+
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
@@ -40,16 +42,13 @@ fn group<'a>(finding: &'a Finding, name: &'a str, text: &'a str) -> Group<'a> {
         Severity::Advice => Level::WARNING.with_name("advice"),
     };
     let title = level.primary_title(&finding.message).id(finding.code.as_str());
-    let mut group = match finding.span.map(|span| (span.start as usize, (span.end as usize).min(text.len())))
-    {
-        Some((start, end)) if start <= end && text.is_char_boundary(start) && text.is_char_boundary(end) => {
-            // The whole document is shown by its first character: the lines of a file are no help there.
-            let end = if finding.pointer.is_empty() { end.min(start + 1) } else { end };
-            let annotation = AnnotationKind::Primary.span(start..end);
+    let mut group = match excerpt(finding, text) {
+        Some((line, start, number)) => {
+            let annotation = AnnotationKind::Primary.span(start);
             let label = if finding.found.is_empty() { annotation } else { annotation.label(&finding.found) };
-            title.element(Snippet::source(text).path(name).annotation(label))
+            title.element(Snippet::source(line).line_start(number).path(name).annotation(label))
         }
-        _ => Group::with_title(title),
+        None => Group::with_title(title),
     };
     if !finding.allowed.is_empty() {
         group = group.element(Level::NOTE.message(format!("allowed: {}", finding.allowed)));
@@ -58,6 +57,19 @@ fn group<'a>(finding: &'a Finding, name: &'a str, text: &'a str) -> Group<'a> {
         group = group.element(Level::HELP.message(&finding.remedy));
     }
     group
+}
+
+/// The line that the finding begins on, the part of it that is meant, and its number: the printer takes the longer the
+/// more text it is given, and the lines around are no help in a file.
+fn excerpt<'a>(finding: &Finding, text: &'a str) -> Option<(&'a str, Range<usize>, usize)> {
+    let (span, place) = (finding.span?, finding.place?);
+    let (start, end) = (span.start as usize, (span.end as usize).min(text.len()));
+    let from = text.get(..start)?.rfind('\n').map_or(0, |at| at + 1);
+    let line = text.get(from..)?.split('\n').next().unwrap_or_default();
+    // The whole document is shown by its first character.
+    let end = if finding.pointer.is_empty() { end.min(start + 1) } else { end };
+    let range = start - from..(end.max(start) - from).min(line.len());
+    line.get(range.clone()).map(|_| (line, range, place.line as usize))
 }
 
 /// The text with every key and password replaced by as many stars. Where it is no proper JSON, whatever follows the name

@@ -24,6 +24,10 @@ mod write;
 
 pub(crate) use field::Takes;
 pub use field::{Field, Spelling};
+#[cfg(feature = "schema")]
+pub(crate) use field::{Group, Kind, ROWS};
+#[cfg(feature = "schema")]
+pub(crate) use rules::AUTOSCALE_NUMBERS;
 pub(crate) use settings::{Settings, Source};
 pub use update::ServiceUpdate;
 pub(crate) use update::property_changed;

@@ -9,17 +9,17 @@ use crate::json::Json;
 use crate::read::{Fields, Read, Spot, label, quoted};
 use crate::suggest;
 
-pub(super) const PURPOSES: [(&str, ClusterPurpose); 2] =
+pub(crate) const PURPOSES: [(&str, ClusterPurpose); 2] =
     [("FastProd", ClusterPurpose::FastProd), ("DevTest", ClusterPurpose::DevTest)];
 
 /// The kind of load balancer, before its subnet is known.
 #[derive(Clone, Copy, PartialEq)]
-enum Balancer {
+pub(crate) enum Balancer {
     PublicIp,
     Internal,
 }
 
-const BALANCERS: [(&str, Balancer); 2] =
+pub(crate) const BALANCERS: [(&str, Balancer); 2] =
     [("PublicIp", Balancer::PublicIp), ("InternalLoadBalancer", Balancer::Internal)];
 
 pub(super) fn provision(json: &Json, sizes: &VmSizes, report: &mut Report) -> Option<ProvisionSpec> {

@@ -15,11 +15,11 @@ use crate::quantity::Share;
 use crate::read::{Fields, Read, Spot, missing, quoted};
 use crate::replicas::{AutoscaleSpec, Replicas};
 
-pub(super) const AUTH: [(&str, AuthMode); 3] =
+pub(crate) const AUTH: [(&str, AuthMode); 3] =
     [("keys", AuthMode::Keys), ("token", AuthMode::Token), ("off", AuthMode::Off)];
-pub(super) const PROFILES: [(&str, Profile); 2] =
+pub(crate) const PROFILES: [(&str, Profile); 2] =
     [("recommended", Profile::Recommended), ("documented", Profile::Documented)];
-pub(super) const PINNING: [(&str, Pinning); 3] =
+pub(crate) const PINNING: [(&str, Pinning); 3] =
     [("off", Pinning::Off), ("scope", Pinning::Scope), ("any", Pinning::Any)];
 
 const U32: (u64, u64) = (0, u32::MAX as u64);
