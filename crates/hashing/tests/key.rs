@@ -112,6 +112,19 @@ fn r_img_6_pinned_and_as_written_are_told_apart() {
     assert!(pinned.explain(&mirror).is_empty());
 }
 
+#[cfg(feature = "serde")]
+#[test]
+fn keys_digests_references_and_platforms_are_their_text_in_json() {
+    let (key, digest) = (inputs().key(), Digest::of(b"x"));
+    let image = ImageRef::new("a/b", digest).unwrap();
+    let platform: Platform = "linux/arm64/v8".parse().unwrap();
+    let text = serde_json::to_string(&(key, digest, &image, &platform)).unwrap();
+    assert_eq!(text, format!("[\"{key}\",\"{digest}\",\"{image}\",\"{platform}\"]"));
+    let back: (ImageKey, Digest, ImageRef, Platform) = serde_json::from_str(&text).unwrap();
+    assert_eq!(back, (key, digest, image, platform));
+    assert!(serde_json::from_str::<ImageKey>("\"v1-0\"").is_err());
+}
+
 /// Inputs whose parts are short and alike, so that two draws often differ only in where a boundary lies.
 fn drawn() -> impl Strategy<Value = ImageInputs> {
     let text = "[ab]{0,2}";

@@ -56,7 +56,12 @@ struct Builder {
 
 #[async_trait]
 impl ImageBuilder for Builder {
-    async fn build(&self, key: &ImageKey, _: &ImageInputs, _: Arc<dyn BuildLog>) -> Result<ImageRef, BuildError> {
+    async fn build(
+        &self,
+        key: &ImageKey,
+        _: &ImageInputs,
+        _: Arc<dyn BuildLog>,
+    ) -> Result<ImageRef, BuildError> {
         let process = std::process::id().to_string();
         self.folder.note("builds", &process);
         match self.role.as_str() {

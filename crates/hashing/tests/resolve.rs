@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use portway_hashing::resolve::{
-    BuildError, BuildErrorKind, BuildLog, FileLock, GlobalUse, Held, ImageBuilder, Lock, LockError, LockErrorKind,
-    MemoryLock, MemoryRegistry, Origin, Registry, RegistryError, RegistryErrorKind, ResolveError, Resolved, Resolver,
-    Settings,
+    BuildError, BuildErrorKind, BuildLog, FileLock, GlobalUse, Held, ImageBuilder, Lock, LockError,
+    LockErrorKind, MemoryLock, MemoryRegistry, Origin, Registry, RegistryError, RegistryErrorKind,
+    ResolveError, Resolved, Resolver, Settings,
 };
 use portway_hashing::{Digest, ImageInputs, ImageKey, ImageRef, Platform, Recipe};
 use tokio::sync::Notify;
@@ -130,7 +130,12 @@ impl FakeBuilder {
 
 #[async_trait]
 impl ImageBuilder for FakeBuilder {
-    async fn build(&self, key: &ImageKey, _: &ImageInputs, log: Arc<dyn BuildLog>) -> Result<ImageRef, BuildError> {
+    async fn build(
+        &self,
+        key: &ImageKey,
+        _: &ImageInputs,
+        log: Arc<dyn BuildLog>,
+    ) -> Result<ImageRef, BuildError> {
         self.builds.fetch_add(1, Ordering::SeqCst);
         assert_eq!(self.running.fetch_add(1, Ordering::SeqCst), 0, "two builds of one key at once");
         let _running = Running(Arc::clone(&self.running));
@@ -145,7 +150,9 @@ impl ImageBuilder for FakeBuilder {
                 self.go.notified().await;
                 self.push(*key, &image);
             }
-            Build::Fail(kind) => return Err(BuildError::new(kind, "on cue").with_log(vec!["last words".into()])),
+            Build::Fail(kind) => {
+                return Err(BuildError::new(kind, "on cue").with_log(vec!["last words".into()]));
+            }
             Build::Panic => panic!("on cue"),
             Build::Hang => std::future::pending().await,
             Build::Forget => {}
@@ -204,7 +211,10 @@ async fn r_img_2_workspace_then_global_then_build() {
     let resolver = resolver(&workspace, &builder).with_global(global.clone(), GlobalUse::InPlace);
 
     let found = resolver.resolve(&here, quiet()).await.unwrap();
-    assert_eq!((found.origin, found.image, global.asked.load(Ordering::SeqCst)), (Origin::Workspace, image("here"), 0));
+    assert_eq!(
+        (found.origin, found.image, global.asked.load(Ordering::SeqCst)),
+        (Origin::Workspace, image("here"), 0)
+    );
     let found = resolver.resolve(&there, quiet()).await.unwrap();
     assert_eq!((found.origin, found.image), (Origin::Global, image("there")));
     assert_eq!(workspace.store.find(&there.key()).await.unwrap(), None, "used in place");
@@ -235,7 +245,8 @@ async fn r_img_2_a_global_image_is_adopted_by_digest() {
 #[tokio::test(start_paused = true)]
 async fn r_img_2_only_not_found_builds() {
     use RegistryErrorKind::{Invalid, Refused, TimedOut, Unavailable};
-    let failures = [Cue::Fail(Unavailable), Cue::Fail(Refused), Cue::Fail(TimedOut), Cue::Fail(Invalid), Cue::Hang];
+    let failures =
+        [Cue::Fail(Unavailable), Cue::Fail(Refused), Cue::Fail(TimedOut), Cue::Fail(Invalid), Cue::Hang];
     for failure in failures {
         // The first or the second question of either registry: before the lock and under it.
         for (workspace_cues, global_cues, name) in [
@@ -356,7 +367,10 @@ async fn r_img_5_a_builder_that_dies_is_replaced_by_the_next_callers() {
     }
     for caller in callers(&resolver, 20, &inputs("a")) {
         let error = caller.await.unwrap().unwrap_err();
-        assert!(matches!(&error, ResolveError::Build(error) if error.kind() == BuildErrorKind::Died), "{error}");
+        assert!(
+            matches!(&error, ResolveError::Build(error) if error.kind() == BuildErrorKind::Died),
+            "{error}"
+        );
     }
     resolver.resolve(&inputs("a"), quiet()).await.unwrap();
     assert_eq!(builder.counts(), (3, 1));
@@ -378,7 +392,9 @@ async fn r_img_5_a_failed_build_is_told_to_everybody_and_backs_off() {
     for (failures, seconds) in [(1, 30), (2, 60), (3, 120), (4, 240), (5, 480), (6, 600), (7, 600)] {
         assert_eq!(builder.counts().0, failures);
         let error = resolver.resolve(&inputs("a"), quiet()).await.unwrap_err();
-        let ResolveError::BackingOff { retry_after, failures: counted, source } = &error else { panic!("{error}") };
+        let ResolveError::BackingOff { retry_after, failures: counted, source } = &error else {
+            panic!("{error}")
+        };
         assert_eq!((retry_after.as_secs(), *counted as usize), (seconds, failures));
         assert!(source.to_string().contains("last words"), "{source}");
         // Another image is not concerned, and neither is a look-up.
@@ -428,7 +444,9 @@ async fn r_img_4_what_was_built_is_verified_by_digest() {
     assert!(error.to_string().contains("nothing under this key"), "{error}");
     assert!(matches!(resolver.resolve(&inputs("a"), quiet()).await, Err(ResolveError::BackingOff { .. })));
     let error = resolver.resolve(&inputs("b"), quiet()).await.unwrap_err();
-    assert!(matches!(&error, ResolveError::Unverified { found: Some(found), .. } if *found == image("a mistake")));
+    assert!(
+        matches!(&error, ResolveError::Unverified { found: Some(found), .. } if *found == image("a mistake"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -445,7 +463,8 @@ async fn every_wait_has_an_end() {
     let registry = FakeRegistry::default().cue(&[Cue::Hang]);
     let builder = FakeBuilder::new(&registry).cue(&[Build::Hang]);
     let lock = MemoryLock::default();
-    let resolver = Resolver::new(registry.clone(), builder.clone(), lock.clone()).with_settings(settings.clone());
+    let resolver =
+        Resolver::new(registry.clone(), builder.clone(), lock.clone()).with_settings(settings.clone());
     let start = tokio::time::Instant::now();
     let error = resolver.resolve(&inputs("a"), quiet()).await.unwrap_err();
     assert!(matches!(error, ResolveError::Registry { .. }));
@@ -454,13 +473,19 @@ async fn every_wait_has_an_end() {
     let held = lock.acquire(&inputs("a").key()).await.unwrap();
     let start = tokio::time::Instant::now();
     let error = resolver.resolve(&inputs("a"), quiet()).await.unwrap_err();
-    assert!(matches!(&error, ResolveError::Lock(error) if error.kind() == LockErrorKind::TimedOut), "{error}");
+    assert!(
+        matches!(&error, ResolveError::Lock(error) if error.kind() == LockErrorKind::TimedOut),
+        "{error}"
+    );
     assert_eq!((waited(start), builder.counts()), (3, (0, 0)));
     drop(held);
 
     let start = tokio::time::Instant::now();
     let error = resolver.resolve(&inputs("a"), quiet()).await.unwrap_err();
-    assert!(matches!(&error, ResolveError::Build(error) if error.kind() == BuildErrorKind::TimedOut), "{error}");
+    assert!(
+        matches!(&error, ResolveError::Build(error) if error.kind() == BuildErrorKind::TimedOut),
+        "{error}"
+    );
     assert_eq!((waited(start), builder.running.load(Ordering::SeqCst)), (4, 0));
     assert!(matches!(resolver.resolve(&inputs("a"), quiet()).await, Err(ResolveError::BackingOff { .. })));
 

@@ -107,11 +107,12 @@ fn r_img_3_refuses_the_same_path_twice() {
         archive().file("a").link("a", "b"),
         archive().file("d/a").file("d"),
         archive().file("a").folder("a/"),
+        archive().folder("d").folder("d/"),
     ] {
         let error = twice.refused();
         assert!(error.contains("second time"), "{error}");
     }
-    assert_eq!(archive().file("d/a").folder("d/").folder("d").unpack(Limits::default()).unwrap(), ["d"]);
+    assert_eq!(archive().file("d/a").folder("d/").file("d/b").unpack(Limits::default()).unwrap(), ["d"]);
 }
 
 #[test]
@@ -152,7 +153,7 @@ fn r_img_3_refuses_bombs_before_they_go_off() {
     header.set_cksum();
     let endless = header.as_bytes().chain(std::io::repeat(b'a'));
     let into = tempfile::tempdir().unwrap();
-    assert!(unpack(endless, into.path(), limits).is_err());
+    assert!(matches!(unpack(endless, into.path(), Limits::NONE), Err(UnpackError::Damaged(_))));
 }
 
 #[test]

@@ -1,9 +1,11 @@
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use tar::{Archive, EntryType};
 
@@ -50,8 +52,7 @@ pub enum UnpackError {
 /// empty. Nobody else may write there meanwhile.
 ///
 /// Refused are: `..`, absolute paths, links that lead out, anything that is not a file, folder or symbolic link, the same path twice, an
-/// entry below a file or link, and more files or bytes than `limits` (checked before they are written, and for what has to be read,
-/// too). After an error nothing is left in `into`.
+/// entry below a file or link, and more files, folders or bytes than `limits` (checked before they are written). After an error nothing is left in `into`.
 ///
 /// # Errors
 /// See [`UnpackError`].
@@ -79,7 +80,9 @@ struct Unpacker<'a> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
-    /// Created for what it holds; an entry of its own may follow.
+    /// A folder, created for what it holds; an entry of its own may follow.
+    Implied,
+    /// A folder with an entry of its own.
     Folder,
     /// Nothing may lie below it or take its place.
     Taken,
@@ -92,15 +95,15 @@ enum Leaf {
 
 impl Unpacker<'_> {
     fn run(&mut self, archive: impl Read) -> Result<Summary, UnpackError> {
-        // What can't be written because of the limits isn't read either; a long name costs as much as a file.
-        let most = self
-            .limits
-            .bytes
-            .saturating_add(self.limits.files.saturating_mul(MAX_OVERHEAD))
-            .saturating_add(1 << 20);
-        let mut archive = Archive::new(archive.take(most));
-        for entry in archive.entries().map_err(UnpackError::Damaged)? {
-            self.entry(entry.map_err(UnpackError::Damaged)?)?;
+        let header_left = Rc::new(Cell::new(0));
+        let mut archive = Archive::new(Metered { inner: archive, left: Rc::clone(&header_left) });
+        let mut entries = archive.entries().map_err(UnpackError::Damaged)?;
+        loop {
+            header_left.set(MAX_HEADER);
+            let Some(entry) = entries.next() else { break };
+            let entry = entry.map_err(UnpackError::Damaged)?;
+            header_left.set(u64::MAX);
+            self.entry(entry)?;
         }
         self.leaves.sort_by(|(left, _), (right, _)| walk_order(left, right));
         let mut tree = Tree::new();
@@ -154,14 +157,11 @@ impl Unpacker<'_> {
             }
         }
         match (self.known.get(name), kind) {
-            (Some(Known::Folder), EntryType::Directory) => Ok(()),
-            (Some(_), _) => Err("comes a second time"),
-            (None, EntryType::Directory) => Ok(()),
-            (None, _) => {
-                self.known.insert(name.to_owned(), Known::Taken);
-                Ok(())
-            }
+            (None | Some(Known::Implied), EntryType::Directory) => {}
+            (None, _) => drop(self.known.insert(name.to_owned(), Known::Taken)),
+            (Some(_), _) => return Err("comes a second time"),
         }
+        Ok(())
     }
 
     fn count(&mut self, size: u64, kind: EntryType) -> Result<(), UnpackError> {
@@ -175,24 +175,32 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    /// Creates the folders that `name` lies in, and itself if it is one. They have the limit of files: empty folders are the cheapest way to
-    /// fill a disk.
+    /// Creates the folders that `name` lies in, and itself if it is one. They have the limit of files: empty folders are the
+    /// cheapest way to fill a disk.
     fn folders(&mut self, name: &[u8], kind: EntryType) -> Result<(), UnpackError> {
-        let end = if kind == EntryType::Directory { name.len() } else { 0 };
-        let slashes = name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(slash, _)| slash);
-        for end in slashes.chain((end > 0).then_some(end)) {
-            let folder = &name[..end];
-            if self.known.contains_key(folder) {
-                continue;
-            }
-            self.folders += 1;
-            if self.folders > self.limits.files {
-                return Err(UnpackError::TooBig(self.limits));
-            }
-            let path = self.path(folder);
-            fs::create_dir(&path).map_err(|source| UnpackError::Write { path, source })?;
-            self.known.insert(folder.to_owned(), Known::Folder);
+        for (slash, _) in name.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            self.folder(&name[..slash], Known::Implied)?;
         }
+        if kind == EntryType::Directory {
+            self.folder(name, Known::Folder)?;
+        }
+        Ok(())
+    }
+
+    fn folder(&mut self, name: &[u8], new: Known) -> Result<(), UnpackError> {
+        if let Some(known) = self.known.get_mut(name) {
+            if new == Known::Folder {
+                *known = new;
+            }
+            return Ok(());
+        }
+        self.folders += 1;
+        if self.folders > self.limits.files {
+            return Err(UnpackError::TooBig(self.limits));
+        }
+        let path = self.path(name);
+        fs::create_dir(&path).map_err(|source| UnpackError::Write { path, source })?;
+        self.known.insert(name.to_owned(), new);
         Ok(())
     }
 
@@ -271,6 +279,25 @@ fn clear(into: &Path) {
     }
 }
 
+/// Lets no more through than is allowed at the moment: the archive's reader would take a name of any length into memory.
+struct Metered<R> {
+    inner: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.left.get();
+        if left == 0 {
+            return Err(io::Error::other("an entry's name or attributes are too long"));
+        }
+        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let count = self.inner.read(&mut buffer[..most])?;
+        self.left.set(left - count as u64);
+        Ok(count)
+    }
+}
+
 const MAX_PATH: usize = 4096;
-/// What an entry may take besides its content: its header, padding, a long name and a long link, each with a header of its own.
-const MAX_OVERHEAD: u64 = 16 * 1024;
+/// What an entry may take besides its content: its header, the padding before it, a long name and a long link with headers of their own.
+const MAX_HEADER: u64 = 64 * 1024;
