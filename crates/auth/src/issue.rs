@@ -121,16 +121,16 @@ impl Issuer {
     ///
     /// Gives `true` if the key is new. Keys whose last token has expired are dropped.
     pub fn adopt(&mut self, key: SigningKey, now: UnixSeconds) -> bool {
+        // First of all: a key that is no longer published is forgotten, and new if it comes back.
+        self.keys.drain(..self.published_from(now));
         let is_new = self.keys.last().is_none_or(|last| last.key.id() != key.id());
         if is_new {
-            // A key that comes back has been published already: its turn may come at once.
+            // A key that comes back in time has been published all along: its turn may come at once.
             let known = self.keys.iter().position(|known| known.key.id() == key.id());
             let known = known.map(|at| self.keys.remove(at));
             let signs_from = known.map_or(now + self.overlap, |known| known.signs_from.max(now));
             self.keys.push(Scheduled { key, signs_from });
         }
-        let needed = self.published_from(now);
-        self.keys.drain(..needed);
         is_new
     }
 
@@ -172,7 +172,7 @@ impl Issuer {
         let signature = key.sign(token.as_bytes())?;
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
-        let refresh_after = now + self.life * REFRESH_PERCENT / 100;
+        let refresh_after = now + self.life / 100 * REFRESH_PERCENT;
         Ok(IssuedToken { access_token: token.into(), token_type: "Bearer", refresh_after, expires })
     }
 

@@ -92,9 +92,9 @@ impl KeyCache {
 
     /// Takes the last good set of an earlier life, `age` after it was fetched. It is stale: usable, to be renewed at once.
     pub fn restore(&mut self, now: Duration, keys: KeySet, age: Duration) {
-        let left = (self.rules.fresh + self.rules.stale).saturating_sub(age);
+        let left = self.rules.fresh.saturating_add(self.rules.stale).saturating_sub(age);
         if self.held.is_none() && !left.is_zero() {
-            self.held = Some(Held { keys, fresh_until: now, usable_until: now + left });
+            self.held = Some(Held { keys, fresh_until: now, usable_until: now.saturating_add(left) });
         }
     }
 
@@ -152,11 +152,12 @@ impl KeyCache {
             return;
         }
         let fresh = max_age.map_or(self.rules.fresh, |age| age.clamp(MIN_FRESH, MAX_FRESH));
+        let fresh_until = now.saturating_add(fresh);
         self.held =
-            Some(Held { keys, fresh_until: now + fresh, usable_until: now + fresh + self.rules.stale });
+            Some(Held { keys, fresh_until, usable_until: fresh_until.saturating_add(self.rules.stale) });
         self.failures = 0;
         // At 75 %, up to a tenth earlier, so that many gateways do not ask at once.
-        self.due = now + jittered(fresh * 3 / 4, bits);
+        self.due = now.saturating_add(jittered(fresh / 4 * 3, bits));
     }
 
     /// A fetch failed, or brought no usable set. What is held stays as it is.
@@ -175,7 +176,7 @@ impl KeyCache {
 
     fn start(&mut self, now: Duration) -> Flight {
         self.flights += 1;
-        self.flying = Some((self.flights, now + self.rules.flight));
+        self.flying = Some((self.flights, now.saturating_add(self.rules.flight)));
         self.last_start = Some(now);
         Flight(self.flights)
     }
@@ -190,7 +191,7 @@ impl KeyCache {
     }
 
     fn window_ends(&self) -> Option<Duration> {
-        self.last_start.map(|start| start + self.rules.unknown_key_window)
+        self.last_start.map(|start| start.saturating_add(self.rules.unknown_key_window))
     }
 }
 

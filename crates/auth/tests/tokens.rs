@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use portway_auth::{
-    Algorithm, Algorithms, Entropy, Grant, Issuer, KeySet, SigningKey, SigningKeyKind, TokenError,
-    TokenPolicy, UnixSeconds, verify_jws,
+    Algorithm, Algorithms, Entropy, Grant, Issuer, KEY_OVERLAP, KeySet, SigningKey, SigningKeyKind,
+    TokenError, TokenPolicy, UnixSeconds, verify_jws,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -191,6 +191,12 @@ fn r_auth_4_a_restarted_issuer_keeps_its_schedule_and_a_key_that_comes_back_sign
     issuer.adopt(key(0), NOW + Duration::from_secs(9));
     assert_eq!(signer(&issuer, NOW + Duration::from_secs(9)), Some(0), "the rotation was called off");
     assert_eq!(signer(&issuer, times[1] + Duration::from_secs(9)), Some(0));
+
+    // After a day nobody has the other key in a cache any more: it starts anew.
+    let day = NOW + Duration::from_secs(86_400);
+    assert!(issuer.adopt(key(1), day));
+    assert_eq!(signer(&issuer, day + Duration::from_secs(9)), Some(0));
+    assert_eq!(signer(&issuer, day + KEY_OVERLAP), Some(1));
 }
 
 #[test]
