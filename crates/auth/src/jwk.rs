@@ -11,7 +11,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::json::{NotText, Object};
-use crate::{Algorithm, roca};
+use crate::{Algorithm, weak};
 
 /// A key that can check signatures, with the restrictions that its owner wrote on it.
 pub(crate) struct Jwk {
@@ -229,7 +229,7 @@ fn read_rsa(jwk: &Object<'_>) -> Result<(Material, String), Unusable> {
         [only] => only >= 3 && only % 2 == 1,
         [.., last] => e.len() <= MAX_EXPONENT_BYTES && last % 2 == 1,
     };
-    if !RSA_BITS.contains(&bits) || !exponent_is_sound || roca::is_vulnerable(&n) {
+    if !RSA_BITS.contains(&bits) || !exponent_is_sound || weak::is_roca(&n) {
         return Err(Unusable);
     }
     let canonical = format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, encode(&e), encode(&n));
@@ -247,12 +247,11 @@ fn read_point(jwk: &Object<'_>, curve: &str, width: usize) -> Result<(Material, 
 }
 
 fn read_ed25519(jwk: &Object<'_>) -> Result<(Material, String), Unusable> {
-    let x = bytes(jwk, "x")?;
-    if x.len() != 32 {
+    let x: [u8; 32] = bytes(jwk, "x")?.try_into().map_err(|_| Unusable)?;
+    if weak::has_small_order(&x) {
         return Err(Unusable);
     }
-    let canonical = ed25519_canonical(&x);
-    Ok((Material::Ed25519(x.into()), canonical))
+    Ok((Material::Ed25519(Box::new(x)), ed25519_canonical(&x)))
 }
 
 fn read_secret(jwk: &Object<'_>) -> Result<(Material, String), Unusable> {

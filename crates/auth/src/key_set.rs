@@ -10,7 +10,7 @@ use crate::jwk::{Jwk, PublicJwk, Thumbprint};
 
 /// The keys of one issuer (a JWK set, RFC 7517), strict about each key and lenient about the set.
 ///
-/// Keys of unknown type or for another use, malformed and weak ones (RSA outside 2048–8192 bits, exponent 1, the ROCA
+/// Keys of unknown type or for another use, malformed and weak ones (RSA outside 2048–8192 bits, exponent 1, Ed25519 of small order, the ROCA
 /// fingerprint) are left out, and the rest of the set stands. So are secret keys among public ones: the two must never be
 /// confused, and a published secret is none.
 ///

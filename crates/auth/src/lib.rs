@@ -65,7 +65,6 @@ mod key_set;
 #[cfg(any(feature = "fetch", feature = "tower"))]
 mod key_source;
 mod revocations;
-mod roca;
 mod scope;
 mod secret;
 mod signing_key;
@@ -78,6 +77,7 @@ mod token_error;
 #[cfg(feature = "tower")]
 mod tower;
 mod verifier;
+mod weak;
 
 pub use algorithm::{Algorithm, Algorithms, UnknownAlgorithm};
 pub use authenticator::{Attempt, Authenticator, KeysNeeded, Open, Principal, Verdict};
