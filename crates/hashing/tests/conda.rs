@@ -73,6 +73,7 @@ fn refuses_with_line_and_column() {
         ("dependencies: [a, ~]\n", (1, 19, CondaProblem::NullEntry)),
         ("channels: [null]\n", (1, 12, CondaProblem::NullEntry)),
         ("dependencies: [{pip: [Null]}]\n", (1, 23, CondaProblem::NullEntry)),
+        ("a: &n ~\ndependencies: [*n]\n", (2, 16, CondaProblem::NullEntry)),
         ("a: &x [*x]\n", (1, 8, CondaProblem::RecursiveAlias)),
     ];
     for (text, expected) in cases {

@@ -266,6 +266,7 @@ async fn r_img_2_only_not_found_builds() {
                 assert_eq!(source.kind(), TimedOut);
             }
             assert_eq!(builder.counts(), (0, 0), "{error}: {source}");
+            assert_eq!(error.is_retryable(), matches!(source.kind(), Unavailable | TimedOut));
             // Once it answers again, the image is built.
             resolver.resolve(&inputs("a"), quiet()).await.unwrap();
         }

@@ -1,7 +1,7 @@
 //! YAML events → a tree of texts, under a budget. Nothing here knows what a conda document is.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
@@ -71,6 +71,8 @@ pub(super) fn read(text: &str) -> Result<Raw, CondaError> {
 struct Reader {
     open: Vec<Open>,
     anchors: HashMap<usize, Anchored>,
+    /// The anchors of plain nulls, which no list may hold by an alias either.
+    nulls: HashSet<usize>,
     nodes: usize,
     text: usize,
     root: Option<Raw>,
@@ -119,14 +121,14 @@ impl Reader {
     }
 
     fn scalar(&mut self, text: String, style: ScalarStyle, anchor: usize, at: At) -> Result<(), CondaError> {
-        let plain = style == ScalarStyle::Plain;
         self.spend(1, text.len(), at)?;
-        match self.open.last_mut().map(|open| &mut open.items) {
-            Some(Items::Map { key: None, .. }) if plain && text == "<<" => {
-                return Err(at.error(CondaProblem::MergeKey));
-            }
-            Some(Items::List(_)) if plain && is_null(&text) => return Err(at.error(CondaProblem::NullEntry)),
-            _ => {}
+        let plain = style == ScalarStyle::Plain;
+        if plain && text == "<<" && self.expect_value(at).is_err() {
+            return Err(at.error(CondaProblem::MergeKey));
+        }
+        if plain && is_null(&text) {
+            self.refuse_null(at)?;
+            self.nulls.insert(anchor);
         }
         let text_len = text.len();
         self.keep(anchor, Raw { at, value: Value::Text(text) }, (1, text_len), 0)
@@ -163,6 +165,9 @@ impl Reader {
             return Err(at.error(CondaProblem::TooDeep { limit: MAX_DEPTH }));
         }
         self.spend(nodes, text, at)?;
+        if self.nulls.contains(&anchor) {
+            self.refuse_null(at)?;
+        }
         let raw = self.anchors[&anchor].raw.clone();
         self.place(Raw { at, ..raw })
     }
@@ -208,6 +213,13 @@ impl Reader {
     fn expect_value(&self, at: At) -> Result<(), CondaError> {
         match self.open.last().map(|open| &open.items) {
             Some(Items::Map { key: None, .. }) => Err(at.error(CondaProblem::KeyNotText)),
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse_null(&self, at: At) -> Result<(), CondaError> {
+        match self.open.last().map(|open| &open.items) {
+            Some(Items::List(_)) => Err(at.error(CondaProblem::NullEntry)),
             _ => Ok(()),
         }
     }

@@ -132,6 +132,20 @@ pub enum ResolveError {
     Died,
 }
 
+impl ResolveError {
+    /// Whether asking again, perhaps later, may give an image although nothing else has changed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Registry { source, .. } => source.is_retryable(),
+            Self::Lock(error) => error.is_retryable(),
+            Self::Build(error) => error.is_retryable(),
+            Self::BackingOff { .. } | Self::Died => true,
+            Self::Unverified { .. } => false,
+        }
+    }
+}
+
 impl Resolver {
     /// A resolver over one registry, into which `builder` stores what it builds.
     pub fn new(

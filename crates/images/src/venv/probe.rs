@@ -93,3 +93,38 @@ for package in distributions(path=sorted(folders)):
     found.add((package.metadata["Name"] + "==" + package.version, "sha256:" + hashlib.sha256(record.encode()).hexdigest()))
 print(json.dumps([{"requirement": name, "record": digest} for name, digest in sorted(found)]))
 "#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn python(venv: bool, pip: Option<(u32, u32)>, ensurepip: bool) -> Python {
+        let version = "3.11.7".to_owned();
+        Python {
+            executable: "/bin/python3".into(),
+            real: "/bin/python3.11".into(),
+            version,
+            venv,
+            ensurepip,
+            pip,
+        }
+    }
+
+    #[test]
+    fn chooses_the_pip_that_is_there_and_names_what_is_missing() {
+        let installer =
+            |venv, pip, ensurepip| python(venv, pip, ensurepip).installer().map_err(|e| e.to_string());
+        assert_eq!(installer(true, Some((22, 3)), false), Ok(Installer::Own));
+        assert_eq!(installer(true, Some((23, 0)), true), Ok(Installer::Own));
+        assert_eq!(installer(true, Some((22, 2)), true), Ok(Installer::Bundled));
+        assert_eq!(installer(true, None, true), Ok(Installer::Bundled));
+        for (venv, pip, ensurepip, what) in [
+            (false, Some((23, 0)), true, "no venv module"),
+            (true, Some((22, 2)), false, "no pip"),
+            (true, None, false, "no pip"),
+        ] {
+            let error = installer(venv, pip, ensurepip).unwrap_err();
+            assert!(error.contains(what) && error.contains("python3-venv"), "{error}");
+        }
+    }
+}
