@@ -80,6 +80,13 @@ impl DirRegistry {
         Ok(stands.then_some(environment))
     }
 
+    /// What is recorded under `key`, whether it still stands or not; `None` also if that can't be told.
+    #[cfg(all(feature = "venv", unix))]
+    pub(crate) fn recorded(&self, key: &ImageKey) -> Option<Environment> {
+        let image = read::<ImageRef>(&self.key_path(key)).ok()??;
+        read(&environment_path(&self.root, &image)).ok()?
+    }
+
     fn key_path(&self, key: &ImageKey) -> PathBuf {
         self.root.join(KEYS).join(format!("{key}.json"))
     }

@@ -145,14 +145,18 @@ impl VenvBuilder {
         Err(BuildError::new(BuildErrorKind::Unavailable, message))
     }
 
-    /// Removes what earlier builds of `key` left. The caller holds the lock and found no image, so none of it is in use.
+    /// Removes what earlier builds of `key` left. The caller holds the lock and found no image; but an environment that was
+    /// recorded once may still have replicas running in it, even if its interpreter was upgraded since.
     fn remove_unfinished(&self, key: &ImageKey) {
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
         let prefix = format!("{key}-");
+        let recorded = self.registry.recorded(key).map(|environment| environment.python);
         for entry in entries.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            let folder = fs::canonicalize(entry.path()).unwrap_or_else(|_| entry.path());
+            let in_use = recorded.as_ref().is_some_and(|python| python.starts_with(&folder));
+            if !in_use && entry.file_name().to_string_lossy().starts_with(&prefix) {
                 // What can't be removed is in nobody's way: the next build takes another name.
-                let _ = fs::remove_dir_all(entry.path());
+                let _ = fs::remove_dir_all(folder);
             }
         }
     }

@@ -109,6 +109,15 @@ async fn r_img_8_a_venv_is_built_once_and_found_the_second_time() {
     let code = "import greeting; print(greeting.TEXT)";
     let output = Command::new(&environment.python).args(["-c", code]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "hello from the wheel\n");
+
+    // The interpreter changes: the environment is built anew, beside the one in which replicas may still run.
+    let mut changed = environment.clone();
+    changed.interpreter.bytes += 1;
+    house.registry.put(&first.key, &changed).unwrap();
+    let third = house.resolver().resolve(&inputs, Arc::new(())).await.unwrap();
+    assert!(matches!(third.origin, Origin::Built { .. }));
+    let anew = house.registry.environment(&third.image).unwrap().unwrap();
+    assert!(anew.python != environment.python && environment.python.exists());
 }
 
 #[tokio::test]

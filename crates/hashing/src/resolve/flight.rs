@@ -72,8 +72,6 @@ where
         };
         let work = work(shared.clone());
         let task = rt::spawn(async move {
-            // Named, so that the task owns it from the start: an aborted task that never ran still lands.
-            let landing = landing;
             let value = work.await;
             landing.land(Outcome::Landed(value));
         });
