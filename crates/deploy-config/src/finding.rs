@@ -35,16 +35,16 @@ pub struct Finding {
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
     /// What is wrong, in one line with its numbers.
-    pub message: String,
+    pub message: Box<str>,
     /// What was found.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub found: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub found: Box<str>,
     /// What is allowed.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub allowed: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub allowed: Box<str>,
     /// What to do about it.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub remedy: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub remedy: Box<str>,
     #[serde(skip)]
     pub(crate) span: Option<Span>,
 }
@@ -126,29 +126,29 @@ pub(crate) fn child(pointer: &mut String, key: &str) {
 // === impl Finding ===
 
 impl Finding {
-    pub(crate) fn new(code: Code, at: &At, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, at: &At, message: impl Into<Box<str>>) -> Self {
         Self {
             code,
             severity: code.severity(),
             pointer: at.pointer.clone(),
             place: None,
             message: message.into(),
-            found: String::new(),
-            allowed: String::new(),
-            remedy: String::new(),
+            found: Box::default(),
+            allowed: Box::default(),
+            remedy: Box::default(),
             span: at.span,
         }
     }
 
-    pub(crate) fn found(self, found: impl Into<String>) -> Self {
+    pub(crate) fn found(self, found: impl Into<Box<str>>) -> Self {
         Self { found: found.into(), ..self }
     }
 
-    pub(crate) fn allowed(self, allowed: impl Into<String>) -> Self {
+    pub(crate) fn allowed(self, allowed: impl Into<Box<str>>) -> Self {
         Self { allowed: allowed.into(), ..self }
     }
 
-    pub(crate) fn remedy(self, remedy: impl Into<String>) -> Self {
+    pub(crate) fn remedy(self, remedy: impl Into<Box<str>>) -> Self {
         Self { remedy: remedy.into(), ..self }
     }
 }

@@ -41,11 +41,11 @@ fn group<'a>(finding: &'a Finding, name: &'a str, text: &'a str) -> Group<'a> {
         Severity::Error => Level::ERROR,
         Severity::Advice => Level::WARNING.with_name("advice"),
     };
-    let title = level.primary_title(&finding.message).id(finding.code.as_str());
+    let title = level.primary_title(&*finding.message).id(finding.code.as_str());
     let mut group = match excerpt(finding, text) {
         Some((line, start, number)) => {
             let annotation = AnnotationKind::Primary.span(start);
-            let label = if finding.found.is_empty() { annotation } else { annotation.label(&finding.found) };
+            let label = if finding.found.is_empty() { annotation } else { annotation.label(&*finding.found) };
             title.element(Snippet::source(line).line_start(number).path(name).annotation(label))
         }
         None => Group::with_title(title),
@@ -54,7 +54,7 @@ fn group<'a>(finding: &'a Finding, name: &'a str, text: &'a str) -> Group<'a> {
         group = group.element(Level::NOTE.message(format!("allowed: {}", finding.allowed)));
     }
     if !finding.remedy.is_empty() {
-        group = group.element(Level::HELP.message(&finding.remedy));
+        group = group.element(Level::HELP.message(&*finding.remedy));
     }
     group
 }

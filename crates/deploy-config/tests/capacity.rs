@@ -1,4 +1,5 @@
 //! Capacity against brute force: what fits, what does not, and updates that can never finish.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::{BTreeMap, HashSet};
 

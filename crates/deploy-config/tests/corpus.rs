@@ -1,4 +1,5 @@
 //! The corpus: every document gives exactly the findings written beside it.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::Path;
 

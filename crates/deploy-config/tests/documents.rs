@@ -1,4 +1,5 @@
 //! Files come back as they were read, and settings as they were given.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,7 +27,7 @@ fn r_cfg_8_a_file_comes_back_with_everything_that_stood_in_it() {
 fn a_wire_name_in_the_file_is_told_its_name_there() {
     let text = r#"{"computeType": "aks", "aadAuthEnabled": true, "cpu_cores": 2}"#;
     let remedies: Vec<_> =
-        DeploymentConfig::from_json(text).report().iter().map(|finding| finding.remedy.clone()).collect();
+        DeploymentConfig::from_json(text).report().iter().map(|finding| finding.remedy.to_string()).collect();
     assert_eq!(
         remedies,
         [r#"did you mean "tokenAuthEnabled"?"#, r#"did you mean "containerResourceRequirements.cpu"?"#]

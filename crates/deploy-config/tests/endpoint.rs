@@ -1,4 +1,5 @@
 //! The endpoint document: what it accepts, what it refuses, and that it comes back as it went out.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::time::Duration;
 
@@ -66,7 +67,7 @@ fn a_version_named_like_its_endpoint_is_advised_on() {
     let checked = EndpointSpec::check(text);
     assert!(checked.value().is_some());
     let found: Vec<_> =
-        checked.report().iter().map(|finding| (finding.code, finding.remedy.clone())).collect();
+        checked.report().iter().map(|finding| (finding.code, finding.remedy.to_string())).collect();
     assert_eq!(found[0].0, Code::VersionNamedLikeEndpoint);
     assert_eq!(found[1], (Code::UnknownKey, "did you mean \"auth\"?".to_owned()));
 }

@@ -1,4 +1,5 @@
 //! N independent faults, seeded into a document without any, give exactly those N findings.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use portway_deploy_config::{DeploymentConfig, EndpointSpec, Json, ServiceSpec, Spelling};
 use proptest::prelude::*;

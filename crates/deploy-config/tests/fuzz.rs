@@ -1,4 +1,5 @@
 //! The bodies of the fuzz targets over generated input, for toolchains without a fuzzer.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use proptest::prelude::*;
 

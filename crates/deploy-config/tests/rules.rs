@@ -1,4 +1,5 @@
 //! The rules by their numbers, as far as no other file proves them.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::time::Duration;
 

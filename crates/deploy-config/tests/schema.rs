@@ -1,4 +1,5 @@
 //! The schemas against a validator: they refuse nothing that the check accepts, and everything whose make it refuses.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 #![cfg(feature = "schema")]
 
 use std::path::Path;

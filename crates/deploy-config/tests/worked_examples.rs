@@ -1,4 +1,5 @@
 //! The worked examples of the documentation, by name.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use portway_deploy_config::{
     AuthMode, AutoscaleSpec, Call, EndpointSpec, Json, MemoryMib, Millicores, ProvisionSpec, Replicas,
@@ -47,7 +48,7 @@ fn three_d3_v2_are_12_vcpus_and_two_of_them_are_enough_for_tests_only() {
     let spec = three.into_result().unwrap();
     assert_eq!((spec.agent_count, spec.vm_size.as_str()), (3, "Standard_D3_v2"));
     let two = Call::Provision.check(&Json::parse(r#"{"agent_count": 2}"#).unwrap(), None);
-    let found: Vec<_> = two.iter().map(|finding| finding.found.as_str()).collect();
+    let found: Vec<_> = two.iter().map(|finding| &*finding.found).collect();
     assert_eq!(found, ["8 of 12 vCPUs", "2 of 3 nodes"]);
     let tests = r#"{"agent_count": 2, "cluster_purpose": "DevTest"}"#;
     assert_eq!(codes(Call::Provision, tests, "null"), ["cluster/dev-test"]);

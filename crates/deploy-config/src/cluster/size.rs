@@ -26,13 +26,13 @@ pub(super) fn check(found: &Found<'_>, sizes: &VmSizes, report: &mut Report) {
     if let (None, Some(spot)) = (size, found.vm_size.spot()) {
         report.push(unknown_size(name, &spot.at, sizes));
     }
-    let at = |read: Option<&At>| read.unwrap_or(found.root).clone();
-    let count_at =
-        at(found.count.spot().map(|spot| &spot.at).or_else(|| found.vm_size.spot().map(|spot| &spot.at)));
+    let sizes_at =
+        found.count.spot().map(|spot| &spot.at).or_else(|| found.vm_size.spot().map(|spot| &spot.at));
+    let count_at = sizes_at.unwrap_or(found.root).clone();
     if matches!(found.count, Read::Bad) {
         return;
     }
-    let nodes = found.count.good().copied().unwrap_or(u64::from(ProvisionSpec::DEFAULT_AGENT_COUNT));
+    let nodes = found.count.good().map_or_else(|| ProvisionSpec::DEFAULT_AGENT_COUNT.into(), |count| *count);
     let vcpus = size.map(|size| nodes.saturating_mul(u64::from(size.vcpus)));
     match found.purpose {
         // A purpose that could not be read may have been either.

@@ -77,15 +77,15 @@ fn replicas(base: Replicas, settings: &Settings) -> Replicas {
         Replicas::Auto(spec) => spec,
         Replicas::Fixed(_) => AutoscaleSpec::default(),
     };
-    let min = settings.whole(Field::AutoscaleMinReplicas).unwrap_or(standing.min());
-    let max = settings.whole(Field::AutoscaleMaxReplicas).unwrap_or(standing.max());
+    let min = settings.whole(Field::AutoscaleMinReplicas).unwrap_or_else(|| standing.min());
+    let max = settings.whole(Field::AutoscaleMaxReplicas).unwrap_or_else(|| standing.max());
     let target =
         settings.whole(Field::AutoscaleTargetUtilization).and_then(|percent| u8::try_from(percent).ok());
     let refresh =
         settings.whole(Field::AutoscaleRefreshSeconds).map(|seconds| Duration::from_secs(seconds.into()));
     let spec = AutoscaleSpec::new(min, max)
-        .and_then(|spec| spec.with_target_percent(target.unwrap_or(standing.target_percent())))
-        .and_then(|spec| spec.with_refresh(refresh.unwrap_or(standing.refresh())));
+        .and_then(|spec| spec.with_target_percent(target.unwrap_or_else(|| standing.target_percent())))
+        .and_then(|spec| spec.with_refresh(refresh.unwrap_or_else(|| standing.refresh())));
     spec.map_or(base, Replicas::Auto)
 }
 
