@@ -10,9 +10,9 @@ use crate::jwk::{Jwk, PublicJwk, Thumbprint};
 
 /// The keys of one issuer (a JWK set, RFC 7517), strict about each key and lenient about the set.
 ///
-/// Keys of unknown type or for another use, malformed and weak ones (RSA outside 2048–8192 bits, exponent 1, Ed25519 of small order, the ROCA
-/// fingerprint) are left out, and the rest of the set stands. So are secret keys among public ones: the two must never be
-/// confused, and a published secret is none.
+/// Keys of unknown type or for another use, malformed and weak ones (RSA outside 2048–8192 bits, exponent 1, the ROCA
+/// fingerprint, Ed25519 of small order) are left out, and the rest of the set stands. So are secret keys among public ones:
+/// the two must never be confused, and a published secret is none.
 ///
 /// # Examples
 /// ```
@@ -95,10 +95,12 @@ impl KeySet {
                 // Keys without a name may have signed anything; without a wish, any key may.
                 None => kid.is_none() || key.kid.is_none(),
             });
-            match (fitting.next(), fitting.next()) {
-                (Some(key), None) => Found::One(key),
-                (Some(_), Some(_)) => Found::Several,
-                (None, _) => Found::Nothing,
+            let Some(key) = fitting.next() else { return Found::Nothing };
+            // The same key twice is still one.
+            if fitting.any(|other| other.thumbprint != key.thumbprint) {
+                Found::Several
+            } else {
+                Found::One(key)
             }
         };
         match kid {

@@ -174,6 +174,8 @@ SKIPPED = [{"kty": "AKP", "kid": "new"}, ed_jwk(ed_other, kid="ed", use="enc"), 
            ed_jwk(ed_other, kid="x", alg="RSA-OAEP"), {"kty": "RSA", "kid": "ed", "n": "!", "e": "AQAB"}]
 case("good/unusable keys are skipped", GOOD, "ok", jwks={"keys": SKIPPED + JWKS["keys"]})
 case("good/private members are ignored", GOOD, "ok", jwks={"keys": [ed_jwk(ed, kid="ed", d="AAAA")]})
+case("good/the same key twice", GOOD, "ok", jwks={"keys": [ed_jwk(ed, kid="ed"), ed_jwk(ed, kid="ed", use="sig")]})
+case("good/the same kid for another kind of key", GOOD, "ok", jwks={"keys": [p256_jwk(kid="ed"), ed_jwk(ed, kid="ed")]})
 case("good/key without kid", GOOD, "ok", jwks={"keys": [ed_jwk(ed)]})
 case("good/key_ops", GOOD, "ok", jwks={"keys": [ed_jwk(ed, kid="ed", key_ops=["verify"])]})
 case("good/ps256 if asked for", token({"alg": "PS256", "kid": "r"}, sign=ps256), "ok",
