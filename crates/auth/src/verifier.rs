@@ -303,7 +303,6 @@ impl TryFrom<String> for KeyDigest {
 
 /// The predecessor of a slot's key. Remembered after its grace as well: whoever still sends it is no attacker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct RetiredKey {
     pub(crate) digest: KeyDigest,
     /// Wall time in seconds.
@@ -311,7 +310,8 @@ pub(crate) struct RetiredKey {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+// Unknown members are ignored: a gateway must go on with what a newer control side writes.
+#[serde(rename_all = "camelCase")]
 struct Document {
     revision: u64,
     primary: KeyDigest,

@@ -123,6 +123,8 @@ fn r_auth_1_documents_go_round() {
     assert_eq!(read.key(KeySlot::Primary).expose(), credentials.key(KeySlot::Primary).expose());
     let verifier = credentials.verifier();
     assert_eq!(Verifier::from_json(&verifier.to_json()).unwrap(), verifier);
+    let newer = verifier.to_json().replacen('{', "{\"from\":\"the future\",", 1);
+    assert_eq!(Verifier::from_json(&newer).unwrap(), verifier);
     for text in [
         "",
         "{}",
