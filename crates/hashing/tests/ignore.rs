@@ -212,11 +212,14 @@ fn drawn_rules() -> impl Strategy<Value = String> {
         "\\!",
         "\\#",
         "\\ ",
+        "\r",
+        "\0",
+        "\u{feff}",
         ".",
     ];
     let line =
         prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..5).prop_map(|pieces| pieces.concat());
-    let end = prop::sample::select(vec!["\n", "\n", "\n", "\r\n", "\n\n"]);
+    let end = prop::sample::select(vec!["\n", "\n", "\n", "\r\n", "\n\n", ""]);
     let lines = prop::collection::vec((line, end), 0..6);
     lines.prop_map(|lines| lines.into_iter().map(|(line, end)| line + end).collect())
 }

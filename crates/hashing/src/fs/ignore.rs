@@ -28,7 +28,8 @@ impl Rules {
     /// Adds the rules of a file in `folder` (`""` or `a/b`), in force until [`leave`](Self::leave) is told to go back.
     pub(super) fn add(&mut self, folder: &[u8], content: &[u8]) {
         let base = if folder.is_empty() { 0 } else { folder.len() + 1 };
-        let patterns = gix_ignore::parse(content, false).map(|(pattern, _, _)| pattern).collect();
+        let patterns =
+            gix_ignore::parse(&as_git_reads(content), false).map(|(pattern, _, _)| pattern).collect();
         self.lists.push(List { base, patterns });
     }
 
@@ -73,4 +74,19 @@ fn matches(pattern: &Pattern, path: &[u8], name: usize, is_folder: bool) -> bool
             pattern.matches_repo_relative_path(path.into(), name, Some(is_folder), Case::Sensitive, slashes)
         }
     }
+}
+
+/// The lines as git sees them, where the library would see others: a line ends at a zero byte, one carriage return before
+/// the end of a line is dropped (the library drops it only before a newline), and of all byte order marks only that of UTF-8 is one.
+fn as_git_reads(content: &[u8]) -> Vec<u8> {
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let mut lines = Vec::with_capacity(content.len() + 2);
+    lines.push(b'\n');
+    for line in content.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        lines.extend_from_slice(line);
+        lines.extend_from_slice(if line.ends_with(b"\r") { b"\r\n" } else { b"\n" });
+    }
+    lines
 }
