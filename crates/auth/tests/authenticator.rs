@@ -112,6 +112,17 @@ fn r_auth_4_a_remembered_token_is_judged_anew_every_time() {
 }
 
 #[test]
+fn a_remembered_token_is_judged_without_allocating() {
+    let issuer = issuer(LOCAL);
+    let (authenticator, token) = (trusting(&[&issuer]), token_for(&issuer, "scoring", "alice", NOW));
+    let attempt = attempt(&token);
+    let check =
+        || assert!(matches!(std::hint::black_box(authenticator.authenticate(&attempt)), Verdict::Allow(_)));
+    check();
+    assert_eq!(allocation_counter::measure(check).count_total, 0);
+}
+
+#[test]
 fn r_auth_4_a_full_memory_of_tokens_still_answers_right() {
     let issuer = issuer(LOCAL);
     let authenticator = TokenAuthenticator::with_capacity(4).trust(
