@@ -10,6 +10,7 @@ mod facts;
 mod read;
 mod resource_id;
 mod size;
+mod tls;
 mod vm_size;
 
 pub use facts::{ClusterFacts, LoadBalancerSku};

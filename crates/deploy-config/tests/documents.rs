@@ -51,14 +51,14 @@ fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
 }
 
 prop_compose! {
-    fn resources()(cpu in 1u32..100_000, more in proptest::option::of(0u32..1000), memory in 1u32..1_000_000, larger in proptest::option::of(0u32..1000), gpu in 0u32..9) -> Resources {
+    fn resources()(cpu in 1u32..100_000, more in proptest::option::of(0u32..1000), memory in 1u32..1_000_000, larger in proptest::option::of(0u32..1000), gpu in 0u32..9, cards in 0u32..2) -> Resources {
         Resources {
             cpu: Millicores(cpu),
             cpu_limit: more.map(|more| Millicores(cpu + more)),
             memory: MemoryMib(memory),
             memory_limit: larger.map(|more| MemoryMib(memory + more)),
             gpu,
-            ..Resources::default()
+            accelerators: (0..cards).map(|card| (format!("vendor/card-{card}"), card + 1)).collect(),
         }
     }
 }
@@ -128,7 +128,8 @@ proptest! {
 
     #[test]
     fn settings_come_back_in_every_spelling(spec in service()) {
-        let service = ServiceSpec { version: None, share: Share::ZERO, ..spec.clone() };
+        let mut service = ServiceSpec { version: None, share: Share::ZERO, ..spec.clone() };
+        service.resources.accelerators.clear();
         let sdk = service.to_settings(Spelling::Sdk);
         prop_assert_eq!(ServiceSpec::check(&sdk, Spelling::Sdk).into_result().unwrap(), service.clone());
         let wire = spec.to_settings(Spelling::Wire);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use portway_deploy_config::{
     Amounts, AttachSpec, AuthMode, AutoscaleSpec, Call, ChangeClass, ClusterNetwork, ClusterPurpose,
-    Connectivity, Field, Json, LoadBalancer, MAX_SCORING_TIMEOUT, Millicores, Phase, ProbeSpec,
-    ProvisionSpec, Replicas, ServiceSpec, ServiceUpdate, Spelling, Step, TlsSpec, VmSize, VmSizes,
+    Connectivity, DeploymentConfig, Field, Json, LoadBalancer, MAX_SCORING_TIMEOUT, Millicores, Phase,
+    ProbeSpec, ProvisionSpec, Replicas, ServiceSpec, ServiceUpdate, Spelling, Step, TlsSpec, VmSize, VmSizes,
     check_cluster_size, diff,
 };
 
@@ -316,7 +316,25 @@ fn r_cfg_8_every_field_has_a_name_in_the_sdk_and_a_meaning() {
         );
     }
     let file = Field::ALL.iter().filter(|field| field.name(Spelling::File).is_some()).count();
-    assert_eq!(file, 29, "fields of the file");
+    assert_eq!(file, 30, "fields of the file, ours included");
+}
+
+#[test]
+fn r_cfg_8_accelerators_are_named_in_the_file_and_nowhere_in_the_sdk() {
+    let file = r#"{"computeType": "aks", "containerResourceRequirements": {"accelerators": {"xilinx.com/fpga": 1}}}"#;
+    let checked = DeploymentConfig::from_json(file);
+    assert!(checked.report().is_empty());
+    let spec = checked.into_result().unwrap().into_spec();
+    assert!(!spec.check_accelerators(VmSizes::default().get("Standard_NP10s").unwrap()).has_errors());
+    assert!(spec.check_accelerators(VmSizes::default().get("Standard_D3_v2").unwrap()).has_errors());
+    assert_eq!(
+        refusals(Call::DeployService, r#"{"accelerators": {"a/b": 1}}"#, "null"),
+        ["config/unknown-argument"]
+    );
+    let negative =
+        r#"{"computeType": "aks", "containerResourceRequirements": {"accelerators": {"a/b": -1}}}"#;
+    let report = DeploymentConfig::from_json(negative).into_result().unwrap_err();
+    assert_eq!(report.iter().next().unwrap().pointer, "/containerResourceRequirements/accelerators/a~1b");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Reading the arguments that create or attach a cluster.
 
+use super::tls::Ssl;
 use super::{
-    AttachSpec, ClusterPurpose, ClusterRef, LoadBalancer, NetworkSpec, ProvisionSpec, ResourceId, TlsSpec,
-    VmSizes, size,
+    AttachSpec, ClusterPurpose, ClusterRef, LoadBalancer, NetworkSpec, ProvisionSpec, ResourceId, VmSizes,
+    size,
 };
 use crate::finding::{At, Code, Finding, Report};
 use crate::json::Json;
@@ -81,7 +82,7 @@ pub(super) fn attach(json: &Json, report: &mut Report) -> Option<AttachSpec> {
 }
 
 /// An empty text counts as not given.
-fn given(read: Read<&str>) -> Read<&str> {
+pub(super) fn given(read: Read<&str>) -> Read<&str> {
     match read {
         Read::Good(spot) if spot.value.is_empty() => Read::Absent,
         read => read,
@@ -166,117 +167,6 @@ fn cluster(
             None
         }
     }
-}
-
-// === TLS ===
-
-/// The arguments of `enable_ssl`, as far as they are given.
-#[derive(Default)]
-struct Ssl {
-    trio: [Option<(String, At)>; 3],
-    leaf: Option<(String, At)>,
-    overwrite: Option<At>,
-    /// Some argument could not be read; what is absent is not told.
-    bad: bool,
-}
-
-const TRIO: [&str; 3] = ["ssl_cname", "ssl_cert_pem_file", "ssl_key_pem_file"];
-
-impl Ssl {
-    fn text(&mut self, fields: &mut Fields<'_>, key: &str, report: &mut Report) -> Option<(String, At)> {
-        match given(fields.text(key, report)) {
-            Read::Good(spot) => Some((spot.value.to_owned(), spot.at)),
-            Read::Bad => {
-                self.bad = true;
-                None
-            }
-            Read::Absent => None,
-        }
-    }
-
-    fn take_trio(&mut self, fields: &mut Fields<'_>, report: &mut Report) {
-        for (index, key) in TRIO.into_iter().enumerate() {
-            if let Some(found) = self.text(fields, key, report) {
-                self.trio[index] = Some(found);
-            }
-        }
-    }
-
-    fn take_nested(&mut self, fields: &mut Fields<'_>, report: &mut Report) {
-        let Some((json, at)) = fields.take("enable_ssl") else { return };
-        let Some(mut nested) = Fields::open(json, at, report) else { return };
-        self.take_trio(&mut nested, report);
-        self.leaf = self.text(&mut nested, "leaf_domain_label", report);
-        if let Read::Good(Spot { value: true, at }) = nested.boolean("overwrite_existing_domain", report) {
-            self.overwrite = Some(at);
-        }
-        refuse_rest(&nested, &SSL_KEYS, report);
-    }
-
-    /// Where the first of the three stands.
-    fn first(&self) -> Option<&At> {
-        self.trio.iter().flatten().next().map(|(_, at)| at)
-    }
-
-    /// All three or none; told once.
-    fn check_trio(&mut self, report: &mut Report) {
-        let absent: Vec<_> =
-            TRIO.iter().zip(&self.trio).filter(|(_, given)| given.is_none()).map(|(key, _)| *key).collect();
-        let Some(at) = self.first().filter(|_| !absent.is_empty() && !self.bad) else { return };
-        report.push(
-            Finding::new(
-                Code::TlsIncomplete,
-                at,
-                format!("{} missing beside {}", absent.join(" and "), label(at)),
-            )
-            .found(format!("{} of 3", 3 - absent.len()))
-            .allowed("ssl_cname, ssl_cert_pem_file and ssl_key_pem_file together")
-            .remedy("add what is missing"),
-        );
-        self.bad = true;
-    }
-
-    fn finish(mut self, report: &mut Report) -> TlsSpec {
-        let first = self.first().cloned();
-        if let (Some(_), Some((_, at))) = (&first, &self.leaf) {
-            report.push(
-                Finding::new(
-                    Code::TlsConflict,
-                    at,
-                    "a certificate of one's own and a domain label exclude each other",
-                )
-                .found("both")
-                .allowed("ssl_cname with its two files, or leaf_domain_label")
-                .remedy("remove one of them"),
-            );
-            return TlsSpec::Off;
-        }
-        self.check_trio(report);
-        match (&self.overwrite, &first, &self.leaf) {
-            (Some(at), Some(_), _) => {
-                report.push(overwrite(Code::TlsOverwrite, at, "beside a certificate of one's own"))
-            }
-            (Some(at), None, None) if !self.bad => {
-                report.push(overwrite(Code::Ignored, at, "without a domain label"))
-            }
-            _ => {}
-        }
-        let [cname, cert, key] = self.trio;
-        match (cname, cert, key, self.leaf) {
-            (Some((cname, _)), Some((cert_file, _)), Some((key_file, _)), _) => {
-                TlsSpec::Certificate { cname, cert_file, key_file }
-            }
-            (.., Some((label, _))) => TlsSpec::LeafLabel { label, overwrite: self.overwrite.is_some() },
-            _ => TlsSpec::Off,
-        }
-    }
-}
-
-fn overwrite(code: Code, at: &At, why: &str) -> Finding {
-    Finding::new(code, at, format!("there is no domain label to overwrite {why}"))
-        .found("overwrite_existing_domain")
-        .allowed("overwrite_existing_domain with leaf_domain_label")
-        .remedy("remove overwrite_existing_domain")
 }
 
 // === network ===
@@ -383,7 +273,7 @@ fn load_balancer(fields: &mut Fields<'_>, leaf_label: bool, report: &mut Report)
 }
 
 /// A call refuses arguments that it does not have.
-fn refuse_rest(fields: &Fields<'_>, known: &[&str], report: &mut Report) {
+pub(super) fn refuse_rest(fields: &Fields<'_>, known: &[&str], report: &mut Report) {
     for (key, at) in fields.rest() {
         let near = suggest::nearest(key, known.iter().copied());
         report.push(
@@ -424,5 +314,3 @@ const ATTACH_KEYS: [&str; 7] = [
     "load_balancer_subnet",
     "enable_ssl",
 ];
-const SSL_KEYS: [&str; 5] =
-    ["ssl_cname", "ssl_cert_pem_file", "ssl_key_pem_file", "leaf_domain_label", "overwrite_existing_domain"];

@@ -74,6 +74,7 @@ fn setting(field: Field, versions: bool) -> Value {
         (_, Kind::Percent) => json!({"type": "number", "minimum": 0, "maximum": 100}),
         (_, Kind::Text | Kind::Secret) => text(),
         (_, Kind::Map) => json!({"type": "object", "additionalProperties": {"type": "string"}}),
+        (_, Kind::Counts) => json!({"type": "object", "additionalProperties": whole(0, u64::from(u32::MAX))}),
         (_, Kind::Any) => anything(),
     };
     schema["description"] = json!(field.meaning());

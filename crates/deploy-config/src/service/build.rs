@@ -99,7 +99,7 @@ fn resources(base: &Resources, settings: &Settings) -> Resources {
         memory: memory(Field::MemoryGb).unwrap_or(base.memory),
         memory_limit: memory(Field::MemoryGbLimit).or(base.memory_limit),
         gpu: settings.whole(Field::GpuCores).unwrap_or(base.gpu),
-        accelerators: base.accelerators.clone(),
+        accelerators: settings.counts(Field::Accelerators).unwrap_or(&base.accelerators).clone(),
     }
 }
 

@@ -51,6 +51,8 @@ pub(crate) enum Kind {
     /// A text that no message shows.
     Secret,
     Map,
+    /// Numbers by name.
+    Counts,
     /// Looked at by other rules, or by nobody.
     Any,
 }
@@ -142,6 +144,7 @@ fields! {
     MemoryGb Kind::Amount, "memory_gb", resource("memoryInGB"), resource("memoryInGB"), "gigabytes reserved for a replica; 0.5";
     MemoryGbLimit Kind::Amount, "memory_gb_limit", resource("memoryInGBLimit"), resource("memoryInGBLimit"), "gigabytes that a replica never exceeds; none";
     GpuCores Kind::Whole(0, u32::MAX as u64), "gpu_cores", top("gpuCores"), resource("gpu"), "graphics processors of a replica; 0";
+    Accelerators Kind::Counts, "accelerators", resource("accelerators"), resource("accelerators"), "other accelerators of a replica, by the name of their extended resource; none, and no argument of the SDK";
     ScoringTimeoutMs Kind::Whole(1, 300_000), "scoring_timeout_ms", top("scoringTimeoutMs"), top("scoringTimeoutMs"), "milliseconds for an answer, at most 300000; 60000";
     ReplicaMaxConcurrentRequests POSITIVE, "replica_max_concurrent_requests", top("maxConcurrentRequestsPerContainer"), top("maxConcurrentRequestsPerContainer"), "requests inside one replica at a time; 1";
     MaxRequestWaitTime POSITIVE, "max_request_wait_time", top("maxQueueWaitMs"), top("maxQueueWaitMs"), "milliseconds in the queue before a request is refused; 500";
@@ -209,6 +212,10 @@ impl Takes {
             field,
             Field::AuthEnabled | Field::TokenAuthEnabled | Field::EnableAppInsights | Field::Namespace
         );
+        // Ours alone: no call has it, files and bodies do.
+        if field == Field::Accelerators {
+            return self == Self::Everything;
+        }
         let image = field == Field::Image;
         match self {
             Self::Everything => true,

@@ -17,6 +17,7 @@ pub(crate) enum Scalar {
     Number(Decimal),
     Text(String),
     Map(BTreeMap<String, String>),
+    Counts(BTreeMap<String, u32>),
     Any(Json),
 }
 
@@ -84,7 +85,8 @@ impl Source {
     }
 
     fn has(&self, field: Field) -> bool {
-        self.takes.has(field) && self.except != Some(field)
+        let ours = field == Field::Accelerators && self.spelling != Spelling::Sdk;
+        (self.takes.has(field) || ours) && self.except != Some(field)
     }
 
     /// The body of a call, which holds much besides settings.
@@ -239,6 +241,13 @@ impl Settings {
         }
     }
 
+    pub(crate) fn counts(&self, field: Field) -> Option<&BTreeMap<String, u32>> {
+        match self.value(field)? {
+            Scalar::Counts(value) => Some(value),
+            _ => None,
+        }
+    }
+
     pub(crate) fn any(&self, field: Field) -> Option<&Json> {
         match self.value(field)? {
             Scalar::Any(value) => Some(value),
@@ -264,16 +273,14 @@ fn scalar(kind: Kind, json: &Json, at: &impl Locate) -> Result<Scalar, Finding> 
         Kind::Whole(..) | Kind::Amount | Kind::Percent => read::number(json, at).map(Scalar::Number),
         Kind::Text | Kind::Secret => read::text(json, at).map(|text| Scalar::Text(text.to_owned())),
         Kind::Map => map(json, at).map(Scalar::Map),
+        Kind::Counts => counts(json, at).map(Scalar::Counts),
         Kind::Any => Ok(Scalar::Any(json.clone())),
     }
 }
 
 fn map(json: &Json, at: &impl Locate) -> Result<BTreeMap<String, String>, Finding> {
     const WANTED: &str = "an object of strings";
-    if json.as_array().is_some()
-        || json.as_str().is_some()
-        || json.members().next().is_none() && json.kind() != "an object"
-    {
+    if json.kind() != "an object" {
         return Err(wrong_kind(json, &at.at(), WANTED));
     }
     json.members()
@@ -284,6 +291,23 @@ fn map(json: &Json, at: &impl Locate) -> Result<BTreeMap<String, String>, Findin
                 child(&mut pointer, key);
                 Err(wrong_kind(value, &At::new(pointer, value.span), "a string"))
             }
+        })
+        .collect()
+}
+
+fn counts(json: &Json, at: &impl Locate) -> Result<BTreeMap<String, u32>, Finding> {
+    if json.kind() != "an object" {
+        return Err(wrong_kind(json, &at.at(), "an object of whole numbers"));
+    }
+    json.members()
+        .map(|(key, value)| {
+            let place = || {
+                let mut pointer = at.at().pointer;
+                child(&mut pointer, key);
+                At::new(pointer, value.span)
+            };
+            let count = read::whole(&read::number(value, &place)?, &place, 0, u64::from(u32::MAX))?;
+            Ok((key.to_owned(), u32::try_from(count).unwrap_or(u32::MAX)))
         })
         .collect()
 }

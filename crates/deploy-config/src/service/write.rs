@@ -15,6 +15,9 @@ pub(super) fn settings(spec: &ServiceSpec, spelling: Spelling) -> Json {
         let (Some((group, key)), Some(json)) = (row.field.path(spelling), value(row.field, spec)) else {
             continue;
         };
+        if row.field == Field::Accelerators && spelling == Spelling::Sdk {
+            continue;
+        }
         let json = match (row.kind, spelling) {
             (Kind::Inverted, Spelling::Wire) => Json::boolean(!spec.blobfuse),
             _ => json,
@@ -48,9 +51,12 @@ fn value(field: Field, spec: &ServiceSpec) -> Option<Json> {
         Field::CollectModelData => differs(spec.collect_model_data, Json::boolean(true)),
         Field::AuthEnabled => differs(spec.auth == AuthMode::Off, Json::boolean(false)),
         Field::TokenAuthEnabled => differs(spec.auth == AuthMode::Token, Json::boolean(true)),
-        Field::CpuCores | Field::CpuCoresLimit | Field::MemoryGb | Field::MemoryGbLimit | Field::GpuCores => {
-            resources(field, spec)
-        }
+        Field::CpuCores
+        | Field::CpuCoresLimit
+        | Field::MemoryGb
+        | Field::MemoryGbLimit
+        | Field::GpuCores
+        | Field::Accelerators => resources(field, spec),
         Field::ScoringTimeoutMs => differs(
             spec.scoring_timeout != plain.scoring_timeout,
             Json::number(&spec.scoring_timeout.as_millis()),
@@ -105,6 +111,12 @@ fn resources(field: Field, spec: &ServiceSpec) -> Option<Json> {
         Field::CpuCoresLimit => own.cpu_limit.map(|limit| Json::number(&limit.cores())),
         Field::MemoryGb => (own.memory != plain.memory).then(|| Json::number(&own.memory.gigabytes())),
         Field::MemoryGbLimit => own.memory_limit.map(|limit| Json::number(&limit.gigabytes())),
+        Field::Accelerators => (!own.accelerators.is_empty()).then(|| {
+            let counts = own.accelerators.iter();
+            counts
+                .fold(Object::default(), |object, (name, count)| object.put(name, Json::number(count)))
+                .done()
+        }),
         _ => (own.gpu > 0).then(|| Json::number(&own.gpu)),
     }
 }
