@@ -14,6 +14,7 @@ mod gateway;
 pub mod headers;
 mod inner;
 mod lane;
+mod leadership;
 mod limits;
 mod metrics;
 mod record;

@@ -116,8 +116,10 @@ async fn exchange(
     let mut tried: Vec<Seat> = Vec::new();
     loop {
         let Some(permit) = admit(&choice, failed.take().as_ref()).await? else {
-            // The whole endpoint may have gone, too.
-            if !inner.routes.load().contains_key(route.service) {
+            // The whole endpoint may have gone, too, and another of its name may have come, with other keys.
+            let routed =
+                inner.routes.load().get(route.service).is_some_and(|now| Arc::ptr_eq(now, &endpoint));
+            if !routed {
                 return Err(Refusal::UnknownService);
             }
             choice = choose(&endpoint, endpoint.live.load_full(), &route, outbound.headers()).await?;

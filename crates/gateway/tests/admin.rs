@@ -1,5 +1,5 @@
 //! What operators see: health, metrics, status and the access log; and how a server starts and ends.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Replicas come and go and versions change while short and long requests run, and no client sees anything of it.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! What a client hears when something is wrong, and what it does not hear because the gateway takes care of it.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Documents, keys and replicas change while requests are on their way.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
@@ -331,4 +331,18 @@ async fn r_scl_6_only_the_holder_of_the_lease_scales_and_a_successor_takes_over(
     assert!(rig.gateway.snapshot().scales);
     assert_eq!(rig.gateway.snapshot().version("iris", "blue").unwrap().ready, 2);
     control.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_for_an_endpoint_that_is_deleted_hear_of_it_even_if_a_namesake_comes() {
+    let rig = Rig::new().await.with_keys("iris").await;
+    rig.put(&endpoint("iris", vec![version("blue", 0)])).await;
+    let queued = || rig.gateway.snapshot().version("iris", "blue").is_some_and(|blue| blue.queued == 1);
+    let (reply, ()) = tokio::join!(rig.post("iris", ""), async {
+        settle(queued).await;
+        let key = DocKey::new(DocKind::Endpoint, "iris").unwrap();
+        rig.catalog.delete(&key, Expected::Any).await.unwrap();
+        rig.write(&endpoint("iris", vec![version("green", 0)])).await;
+    });
+    assert_eq!(reply.status, StatusCode::NOT_FOUND);
 }

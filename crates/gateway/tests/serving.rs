@@ -1,5 +1,5 @@
 //! One request through a gateway: routed, authenticated, split, admitted, forwarded, answered.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! What goes over the wire: heads, framing, trailers, upgrades, both versions of HTTP, and bytes that no client sends.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! A gateway between in-memory clients and in-memory replicas. Nothing here opens a socket, so paused time works.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::HashMap;
 use std::convert::Infallible;
