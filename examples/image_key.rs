@@ -2,8 +2,8 @@
 //!
 //! `cargo run --example image_key` shows both for two small environments. `-- FOLDER` prints the key of a folder's
 //! environment; `-- FOLDER --explain OTHER` prints the difference field by field (nothing if there is none).
-//! A folder may have a conda document (`conda.yml`, `environment.yml`, also `.yaml`), `docker_steps` (one a line), and
-//! `base_image` (a name as written, or `repository@sha256:…`); `--base` and `--platform` beat what is there.
+//! A folder may have a conda document (`conda.yml`, `environment.yml`, or the only YAML file), `docker_steps` (one a line),
+//! and `base_image` (a name as written, or `repository@sha256:…`); `--base` and `--platform` beat what is there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,21 +44,28 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn inputs(folder: &Path, base: Option<BaseImage>, platform: Platform) -> anyhow::Result<ImageInputs> {
-    fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+    let conda = conda(folder).with_context(|| format!("in {}", folder.display()))?;
     let written = text(folder, "base_image")?.unwrap_or_else(|| "none".to_owned());
     let base = base.map_or_else(|| written.trim().parse(), Ok)?;
-    let mut inputs = ImageInputs::new(platform, base, Recipe::new("example-1")?);
-    for step in
-        text(folder, "docker_steps")?.unwrap_or_default().lines().filter(|step| !step.trim().is_empty())
+    let inputs = ImageInputs::new(platform, base, Recipe::new("example-1")?);
+    let steps = text(folder, "docker_steps")?.unwrap_or_default();
+    let inputs = steps.lines().filter(|step| !step.trim().is_empty()).fold(inputs, ImageInputs::step);
+    Ok(conda.into_iter().fold(inputs, ImageInputs::conda))
+}
+
+fn conda(folder: &Path) -> anyhow::Result<Option<CondaDocument>> {
+    let entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    let names = entries.iter().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<_> = names.filter(|name| name.ends_with(".yml") || name.ends_with(".yaml")).collect();
+    if let Some(known) =
+        names.iter().position(|name| name.starts_with("conda.") || name.starts_with("environment."))
     {
-        inputs = inputs.step(step);
+        names = vec![names.swap_remove(known)];
     }
-    for name in ["conda.yml", "conda.yaml", "environment.yml", "environment.yaml"] {
-        if let Some(text) = text(folder, name)? {
-            return Ok(inputs.conda(CondaDocument::parse(&text).with_context(|| name.to_owned())?));
-        }
-    }
-    Ok(inputs)
+    anyhow::ensure!(names.len() <= 1, "which is the conda document? name it `conda.yml`: {names:?}");
+    let Some(name) = names.first() else { return Ok(None) };
+    let text = fs::read_to_string(folder.join(name)).with_context(|| name.clone())?;
+    Ok(Some(CondaDocument::parse(&text).with_context(|| name.clone())?))
 }
 
 /// The text of a file that may be missing.
