@@ -27,22 +27,23 @@ fn main() -> anyhow::Result<()> {
     // A request comes every 10 ms and takes 43 ms inside a replica: four replicas are just enough for nine in ten.
     let (mut counts, mut longest) = (BTreeMap::new(), 0);
     let mut inside: Vec<(Duration, &str, Slot<u32>)> = Vec::new();
-    for ticket in 0..1_000_u64 {
-        let now = Duration::from_millis(ticket * 10);
-        let done: Vec<_> = inside.extract_if(.., |(until, ..)| *until <= now).collect();
+    for now in (0..10_000).map(Duration::from_millis) {
+        let until = now + Duration::from_millis(43);
+        let done: Vec<_> = inside.extract_if(.., |(until, ..)| *until == now).collect();
         for (_, version, slot) in done {
             let pool = pools.get_mut(version).expect("every version has a pool");
             pool.finish(now, slot, Outcome::Success);
-            while let Some((_ticket, slot)) = pool.poll_assigned() {
-                inside.push((now + Duration::from_millis(43), version, slot));
-            }
+            inside.extend(pool.poll_assigned().map(|(_ticket, slot)| (until, version, slot)));
         }
-
+        if now.subsec_millis() % 10 != 0 {
+            continue;
+        }
+        let ticket = now.as_millis() as u64 / 10;
         let version = *split.at(ticket);
         *counts.entry(version).or_insert(0) += 1;
         let pool = pools.get_mut(version).expect("every version has a pool");
         match pool.offer(now, ticket.wrapping_mul(0x9E37_79B9_7F4A_7C15), ticket) {
-            Admit::Assigned(slot, _) => inside.push((now + Duration::from_millis(43), version, slot)),
+            Admit::Assigned(slot, _) => inside.push((until, version, slot)),
             Admit::Queued(_) => longest = longest.max(pool.load().queued),
             Admit::Refused(_, refusal) => anyhow::bail!("the queue is long enough: {refusal:?}"),
         }
