@@ -248,6 +248,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use portway_backend::ErrorKind;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -317,5 +318,80 @@ mod tests {
         assert_eq!(changes.next().await, Some(Change::Synced));
         drop(store);
         assert_eq!(changes.next().await, None);
+    }
+
+    /// What a step of the property below does, and what it expects to be there.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Put(Guess),
+        Delete(Guess),
+        Reopen,
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Guess {
+        Absent,
+        Present,
+        Stale,
+        Any,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let guess =
+            || prop_oneof![Just(Guess::Absent), Just(Guess::Present), Just(Guess::Stale), Just(Guess::Any)];
+        prop_oneof![4 => guess().prop_map(Step::Put), 2 => guess().prop_map(Step::Delete), 1 => Just(Step::Reopen)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn it_is_a_map_with_revisions_that_survives_openings(
+            steps in proptest::collection::vec((0_usize..3, step()), 1..24),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let keys = ["a", "A", "a.b"].map(|name| DocKey::new(DocKind::Model, name).unwrap());
+            let (mut epoch, mut store) = (1, CatalogStore::open(folder.path(), 1).unwrap());
+            let mut model: [Option<Versioned<Document>>; 3] = Default::default();
+            let mut stale = Revision::new("0.0");
+            for (number, (index, step)) in steps.into_iter().enumerate() {
+                let (key, stands) = (&keys[index], model[index].clone());
+                let (Step::Put(guess) | Step::Delete(guess)) = step else {
+                    drop(store);
+                    epoch += 1;
+                    store = CatalogStore::open(folder.path(), epoch).unwrap();
+                    continue;
+                };
+                let (expected, is_right) = match (guess, &stands) {
+                    (Guess::Any, _) => (Expected::Any, true),
+                    (Guess::Present, Some(found)) => (Expected::At(found.revision.clone()), true),
+                    (Guess::Absent, found) => (Expected::Absent, found.is_none()),
+                    (Guess::Present | Guess::Stale, _) => (Expected::At(stale.clone()), false),
+                };
+                let value = document(&number.to_string());
+                let done = runtime.block_on(async {
+                    match step {
+                        Step::Put(_) => store.put(key, &value, expected).await.map(Some),
+                        _ => store.delete(key, expected).await.map(|()| None),
+                    }
+                });
+                match done {
+                    Ok(revision) => {
+                        prop_assert!(is_right, "{:?} was accepted", step);
+                        prop_assert!(model.iter().flatten().all(|found| Some(&found.revision) != revision.as_ref()));
+                        stale = stands.map_or(stale, |found| found.revision);
+                        model[index] = revision.map(|revision| Versioned { value, revision });
+                    }
+                    Err(error) => {
+                        prop_assert_eq!(error.kind(), ErrorKind::Conflict);
+                        prop_assert!(!is_right, "{:?} was refused", step);
+                    }
+                }
+                for (key, stands) in keys.iter().zip(&model) {
+                    prop_assert_eq!(&store.get(key).unwrap(), stands);
+                }
+            }
+        }
     }
 }
