@@ -28,7 +28,8 @@ fn main() -> anyhow::Result<()> {
         let line: Json = serde_json::from_slice(&line?).unwrap_or_default();
         desired = whole(&line, "desired").map_or(desired, |desired| desired as u32);
         let now = seconds(&line, "t").unwrap_or_default();
-        let policy = policy(&line, preset);
+        let known = scaler.as_ref().map_or_else(|| Policy::preset(preset), |scaler| scaler.policy().clone());
+        let policy = policy(&line, known);
         let start = now.saturating_sub(seconds(&line, "dt").unwrap_or(Duration::from_secs(1)));
         // A promise that changes on the way changes the policy and leaves the memory.
         let this = match scaler.take() {
@@ -48,8 +49,8 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn policy(line: &Json, preset: Preset) -> Policy {
-    let mut policy = Policy::preset(preset);
+/// The policy with what the line says about the service; what it leaves out stays.
+fn policy(line: &Json, mut policy: Policy) -> Policy {
     let target = line["target"].as_f64().map(|target| if target > 1.0 { target / 100.0 } else { target });
     let target = target.and_then(|target| Target::try_from((target * 10_000.0).round() as u16).ok());
     policy.target = target.unwrap_or(policy.target);

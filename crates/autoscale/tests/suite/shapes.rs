@@ -13,7 +13,7 @@ pub(crate) const HELD_BACK: [&str; 5] = ["low", "ramp", "flash-crowd", "random-o
 /// The seeds that constants were tuned on.
 pub(crate) const TUNING_SEEDS: std::ops::Range<u64> = 1..3;
 /// The seeds of the final figures.
-pub(crate) const FINAL_SEEDS: std::ops::Range<u64> = 101..104;
+pub(crate) const FINAL_SEEDS: std::ops::Range<u64> = 101..103;
 
 /// An hour of a kind of traffic around `erlangs` of load for a service; positions and heights depend on the seed.
 pub(crate) fn workload(kind: &str, erlangs: f64, service: &Service, length: Duration, seed: u64) -> Workload {
