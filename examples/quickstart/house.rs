@@ -63,8 +63,9 @@ impl House {
     pub(crate) async fn close(mut self, service: &ServiceName) -> anyhow::Result<()> {
         self.stop.send_replace(true);
         while self.servers.join_next().await.is_some() {}
-        self.control.stop().await;
+        // The gateway's control side still runs: it lets go of the replicas that are going away.
         remove(&self.deployer, service).await?;
+        self.control.stop().await;
         self.backend.shut_down().await;
         drop((self.deployer, self.gateway, self.backend));
         if self.is_temporary {

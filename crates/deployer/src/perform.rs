@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portway_auth::Credentials;
 use portway_backend::{
-    BackendError, DocKind, ErrorKind, Expected, Versioned, Waited, Workload, WorkloadId, wait_for,
+    BackendError, DocKind, ErrorKind, Expected, Status, Versioned, Waited, Workload, WorkloadId, wait_for,
 };
 use portway_deploy_config::{AuthMode, EndpointSpec, ServiceName, VersionName};
 
@@ -119,10 +119,12 @@ impl Deployer {
         let grace =
             self.record(service).await?.workloads.get(version).map(|workload| workload.termination_grace);
         let mut status = retried(|| self.backend.watch(&id)).await?;
+        let was_there = **status.borrow() != Status::absent();
         retried(|| self.backend.remove(&id)).await?;
         let limit = grace.unwrap_or_default() + BEYOND_GRACE;
         match wait_for(&mut status, limit, |status| status.replicas.is_empty()).await {
-            Waited::Reached(_) => operation.emit(Event::Removed(id)),
+            Waited::Reached(_) if was_there => operation.emit(Event::Removed(id)),
+            Waited::Reached(_) => {}
             Waited::TimedOut(status) | Waited::Gone(status) => {
                 let left = status.replicas.len();
                 operation

@@ -15,9 +15,22 @@ def init():
 
 
 def run(data):
+    try:
+        species = [classify(flower) for flower in json.loads(data)["data"]]
+    except (ValueError, KeyError, TypeError) as error:
+        return BadRequest(f'send {{"data": [[four lengths in cm], ...]}}: {error!r}')
     time.sleep(work_seconds)
-    flowers = json.loads(data)["data"]
-    return {"model": "softmax", "species": [classify(flower) for flower in flowers], "process": os.getpid()}
+    return {"model": "softmax", "species": species, "process": os.getpid()}
+
+
+class BadRequest:
+    """An answer with a status of its own, as AMLResponse has one."""
+
+    status_code = 400
+    headers = {"Content-Type": "application/json"}
+
+    def __init__(self, error):
+        self.body = json.dumps({"error": error})
 
 
 def classify(flower):
