@@ -160,7 +160,7 @@ fn pattern(kind: NameKind) -> String {
         NameKind::Compute => "^[A-Za-z][-A-Za-z0-9]{1,22}[A-Za-z0-9]$".to_owned(),
         NameKind::EntryScript => {
             let keywords = crate::name::PYTHON_KEYWORDS.join("|");
-            format!(r"(^|[/\\])(?!({keywords})\.py$)[_\p{{XID_Start}}]\p{{XID_Continue}}*\.py$")
+            format!(r"(^|/)(?!({keywords})\.py$)[_\p{{XID_Start}}]\p{{XID_Continue}}*\.py$")
         }
     }
 }
