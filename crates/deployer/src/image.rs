@@ -144,8 +144,10 @@ impl ImageSource for GivenImage {
 pub struct ResolvedImages {
     resolver: Resolver,
     defaults: ImageInputs,
-    environment: Box<dyn Fn(&Resolved) -> Result<Environment, ImageError> + Send + Sync>,
+    environment: Box<ToEnvironment>,
 }
+
+type ToEnvironment = dyn Fn(&Resolved) -> Result<Environment, ImageError> + Send + Sync;
 
 impl ResolvedImages {
     /// Images from `resolver`, built by `recipe` for this machine's platform from `base`, where a request names no other.

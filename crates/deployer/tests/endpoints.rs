@@ -1,5 +1,7 @@
 //! Versions, tags and shares of an endpoint, its keys, and its end.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod support;
 
 use portway_auth::{ApiKey, Credentials, Entropy, KeySlot, UnixSeconds, Verifier};

@@ -1,5 +1,7 @@
 //! Operations: one at a time, watched, and resumed after a restart.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod support;
 
 use portway_auth::{KeySlot, UnixSeconds, Verifier};

@@ -1,5 +1,7 @@
 //! The documented sequence: its steps, their order, and what each failure leaves behind.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod support;
 
 use std::sync::Arc;
