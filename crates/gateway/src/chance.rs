@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
 
+use crate::forwarded::push_hex;
+
 /// SplitMix64 over a shared counter: every call gets bits of its own, without a lock.
 #[derive(Debug)]
 pub(crate) struct Chance(AtomicU64);
@@ -32,11 +34,11 @@ impl Chance {
     pub(crate) fn guid(&self) -> HeaderValue {
         let bits = self.wide() & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
         let mut text = Vec::with_capacity(36);
-        for digit in 0..32 {
-            if matches!(digit, 8 | 12 | 16 | 20) {
+        for (at, digits) in [(96, 8), (80, 4), (64, 4), (48, 4), (0, 12)] {
+            if digits != 8 {
                 text.push(b'-');
             }
-            text.push(b"0123456789abcdef"[(bits >> (124 - 4 * digit)) as usize & 0xf]);
+            push_hex(&mut text, bits >> at, digits);
         }
         HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
             .expect("hexadecimal digits and dashes are legal")

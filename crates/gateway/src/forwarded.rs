@@ -1,6 +1,6 @@
 //! What a replica learns about the client and the trace: `Forwarded`, `X-Forwarded-*`, `traceparent`.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -71,49 +71,56 @@ pub fn set_forwarded(headers: &mut HeaderMap, arrival: Arrival<'_>, trust: Forwa
             headers.remove(name);
         }
     }
-    let mut text = String::with_capacity(96);
+    headers.reserve(ADDED_FIELDS);
     if let Some(peer) = arrival.peer.map(|peer| peer.to_canonical()) {
-        let _ = write!(text, "{peer}");
-        append_listed(headers, &X_FORWARDED_FOR, &text);
+        let mut list = listed(headers, &X_FORWARDED_FOR);
+        let _ = write!(list, "{peer}");
+        insert_text(headers, X_FORWARDED_FOR, list);
     }
     let scheme = if arrival.secure { "https" } else { "http" };
     headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
     if let Some(host) = arrival.host {
         headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
     }
-    text.clear();
-    write_forwarded(&mut text, arrival, scheme);
-    append_listed(headers, &header::FORWARDED, &text);
+    let mut list = listed(headers, &header::FORWARDED);
+    write_forwarded(&mut list, arrival, scheme);
+    insert_text(headers, header::FORWARDED, list);
 }
 
+/// What is written here and elsewhere on the way to a replica: room for all of it is made once.
+const ADDED_FIELDS: usize = 8;
+
 /// One element of `Forwarded` (RFC 7239).
-fn write_forwarded(text: &mut String, arrival: Arrival<'_>, scheme: &str) {
+fn write_forwarded(text: &mut Vec<u8>, arrival: Arrival<'_>, scheme: &str) {
     let _ = match arrival.peer.map(|peer| peer.to_canonical()) {
         Some(IpAddr::V4(peer)) => write!(text, "for={peer};proto={scheme}"),
         Some(IpAddr::V6(peer)) => write!(text, "for=\"[{peer}]\";proto={scheme}"),
         None => write!(text, "for=unknown;proto={scheme}"),
     };
-    if let Some(host) = arrival.host.and_then(|host| host.to_str().ok()) {
-        text.push_str(";host=\"");
-        for letter in host.chars() {
-            if matches!(letter, '"' | '\\') {
-                text.push('\\');
+    if let Some(host) = arrival.host.filter(|host| host.to_str().is_ok()) {
+        text.extend_from_slice(b";host=\"");
+        for byte in host.as_bytes() {
+            if matches!(byte, b'"' | b'\\') {
+                text.push(b'\\');
             }
-            text.push(letter);
+            text.push(*byte);
         }
-        text.push('"');
+        text.push(b'"');
     }
 }
 
-/// Adds `element` to the list in the fields called `name`, as one field.
-fn append_listed(headers: &mut HeaderMap, name: &HeaderName, element: &str) {
-    let mut list = Vec::with_capacity(element.len());
+/// The list in the fields called `name`, ready for one more element.
+fn listed(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
+    let mut list = Vec::with_capacity(64);
     for value in headers.get_all(name) {
         list.extend_from_slice(value.as_bytes());
         list.extend_from_slice(b", ");
     }
-    list.extend_from_slice(element.as_bytes());
-    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(list)) {
+    list
+}
+
+fn insert_text(headers: &mut HeaderMap, name: HeaderName, text: Vec<u8>) {
+    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)) {
         headers.insert(name, value);
     }
 }
@@ -132,9 +139,21 @@ pub fn set_trace(headers: &mut HeaderMap, fresh: impl FnOnce() -> (u128, u64)) {
     headers.remove(TRACESTATE);
     let (trace, span) = fresh();
     // All zeros would be invalid; the lowest bit costs nothing.
-    let text = format!("00-{:032x}-{:016x}-00", trace | 1, span | 1);
+    let mut text = Vec::with_capacity(55);
+    text.extend_from_slice(b"00-");
+    push_hex(&mut text, trace | 1, 32);
+    text.push(b'-');
+    push_hex(&mut text, u128::from(span | 1), 16);
+    text.extend_from_slice(b"-00");
     if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)) {
         headers.insert(TRACEPARENT, value);
+    }
+}
+
+/// The last `digits` hexadecimal digits of `number`, without the machinery of formatting.
+pub(crate) fn push_hex(text: &mut Vec<u8>, number: u128, digits: u32) {
+    for digit in (0..digits).rev() {
+        text.push(b"0123456789abcdef"[(number >> (4 * digit)) as usize & 0xf]);
     }
 }
 

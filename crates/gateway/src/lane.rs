@@ -209,8 +209,7 @@ impl Lane {
         }
     }
 
-    fn finish(self: &Arc<Self>, slot: Slot<Seat>, outcome: Outcome) {
-        let now = self.now();
+    fn finish(self: &Arc<Self>, now: Duration, slot: Slot<Seat>, outcome: Outcome) {
         let (next, drained) = {
             let mut state = self.state();
             state.replays.deposit();
@@ -357,10 +356,11 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
+            let now = self.lane.now();
             if self.outcome == Outcome::Success {
-                self.lane.stats.served(self.lane.now().saturating_sub(slot.since()));
+                self.lane.stats.served(now.saturating_sub(slot.since()));
             }
-            self.lane.finish(slot, self.outcome);
+            self.lane.finish(now, slot, self.outcome);
         }
     }
 }

@@ -279,8 +279,13 @@ impl Upstream {
         match self.dialer.protocol {
             Protocol::Http1 => match self.dial_http1().await {
                 Ok(connection) => {
-                    self.push(connection);
-                    true
+                    // A process that is being killed may accept once more: its listener can go after its connections.
+                    tokio::time::sleep(LAST_ACCEPT).await;
+                    let lasts = !connection.sender.is_closed();
+                    if lasts {
+                        self.push(connection);
+                    }
+                    lasts
                 }
                 Err(_) => false,
             },
@@ -330,3 +335,5 @@ impl fmt::Debug for Upstream {
 /// A little less than the shortest keep-alive in common use (gunicorn: 2 s), so that a request is rarely written to a
 /// connection that the replica is closing.
 const IDLE_LIFETIME: Duration = Duration::from_millis(1_500);
+/// How long the end of a process may take from its first closed connection to its closed listener.
+const LAST_ACCEPT: Duration = Duration::from_millis(50);

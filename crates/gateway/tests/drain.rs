@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 #[tokio::test(start_paused = true)]
 async fn r_rtr_8_ten_simulated_minutes_of_change_without_a_visible_error() {
     let counted = run(Rig::new().await, Duration::from_secs(600)).await;
-    assert!(counted.short > 5_000 && counted.long > 60 && counted.changes > 100, "{counted:?}");
+    assert!(counted.short > 3_000 && counted.long > 60 && counted.changes > 100, "{counted:?}");
 }
 
 /// `cargo test -p portway-gateway --test drain -- --ignored real_minute`: over real sockets, in real time.
@@ -69,7 +69,7 @@ async fn short(rig: Arc<Rig>, until: Instant, number: u64) -> u32 {
         let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
         assert_eq!(body, "short");
         sent += 1;
-        sleep(Duration::from_millis(200 + 37 * number)).await;
+        sleep(Duration::from_millis(400 + 37 * number)).await;
     }
     sent
 }
