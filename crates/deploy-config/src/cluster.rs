@@ -12,6 +12,7 @@ mod resource_id;
 mod size;
 mod tls;
 mod vm_size;
+mod write;
 
 pub use facts::{ClusterFacts, LoadBalancerSku};
 #[cfg(feature = "schema")]

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use portway_deploy_config::{
-    AuthMode, AutoscaleSpec, ChosenKeys, ComputeType, DeploymentConfig, Json, MemoryMib, Millicores,
-    ProbeSpec, Replicas, Resources, Secret, ServiceSpec, Share, Spelling,
+    AttachSpec, AuthMode, AutoscaleSpec, ChosenKeys, ClusterPurpose, ClusterRef, ComputeType,
+    DeploymentConfig, Json, LoadBalancer, MemoryMib, Millicores, NetworkSpec, ProbeSpec, ProvisionSpec,
+    Replicas, Resources, Secret, ServiceSpec, Share, Spelling, TlsSpec, VmSizes,
 };
 use proptest::prelude::*;
 
@@ -123,6 +124,49 @@ prop_compose! {
     }
 }
 
+fn tls() -> impl Strategy<Value = TlsSpec> {
+    prop_oneof![
+        Just(TlsSpec::Off),
+        (text(), text(), text()).prop_map(|(cname, cert_file, key_file)| TlsSpec::Certificate {
+            cname,
+            cert_file,
+            key_file
+        }),
+        (text(), any::<bool>()).prop_map(|(label, overwrite)| TlsSpec::LeafLabel { label, overwrite }),
+    ]
+}
+
+prop_compose! {
+    fn provision()(
+        nodes in 3u32..100,
+        large: bool,
+        tests: bool,
+        location in proptest::option::of(text()),
+        network in proptest::option::of((text(), text(), text())),
+        subnet in proptest::option::of(text()),
+        tls in tls(),
+    ) -> ProvisionSpec {
+        // The platform makes no certificate for an internal load balancer.
+        let tls = if subnet.is_some() && matches!(tls, TlsSpec::LeafLabel { .. }) { TlsSpec::Off } else { tls };
+        ProvisionSpec {
+            agent_count: nodes,
+            vm_size: if large { "Standard_D14_v2" } else { ProvisionSpec::DEFAULT_VM_SIZE }.to_owned(),
+            purpose: if tests { ClusterPurpose::DevTest } else { ClusterPurpose::FastProd },
+            location,
+            network: network.map(|(group, name, subnet)| NetworkSpec {
+                group,
+                name,
+                subnet,
+                service_cidr: "10.0.0.0/16".to_owned(),
+                dns_service_ip: "10.0.0.10".to_owned(),
+                docker_bridge_cidr: "172.17.0.1/16".to_owned(),
+            }),
+            tls,
+            load_balancer: subnet.map_or(LoadBalancer::PublicIp, |subnet| LoadBalancer::Internal { subnet }),
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
@@ -135,6 +179,21 @@ proptest! {
         let wire = spec.to_settings(Spelling::Wire);
         let read = ServiceSpec::check(&wire, Spelling::Wire).into_result().unwrap();
         prop_assert_eq!(read, ServiceSpec { version: None, ..spec });
+    }
+
+    #[test]
+    fn r_cfg_5_clusters_come_back_as_their_arguments(spec in provision(), named: bool) {
+        let read = ProvisionSpec::check(&spec.to_arguments(), &VmSizes::default());
+        prop_assert_eq!(read.into_result().unwrap(), spec.clone());
+        let cluster = if named {
+            ClusterRef::Named { group: "rg".into(), name: "prod".into() }
+        } else {
+            let id = "/subscriptions/s/resourcegroups/rg/providers/Microsoft.ContainerService/managedClusters/prod";
+            ClusterRef::Id(id.parse().unwrap())
+        };
+        let attach =
+            AttachSpec { cluster, purpose: spec.purpose, tls: spec.tls, load_balancer: spec.load_balancer };
+        prop_assert_eq!(AttachSpec::check(&attach.to_arguments()).into_result().unwrap(), attach);
     }
 
     #[test]
