@@ -48,7 +48,7 @@ fn documents(c: &mut Criterion) {
         .replace("\"tokenAuthEnabled\": false", "\"tokenAuthEnabled\": true")
         .replace("\"gpuCores\": 0", "\"gpuCores\": 0.5")
         .replace("\"namespace\": \"models\"", "\"namespace\": \"Models\"")
-        .replace("\"maxQueueWaitMs\"", "\"maxQeueWaitMs\"");
+        .replace("\"maxQueueWaitMs\"", "\"maxQueueWaitMsec\"");
     assert_eq!(DeploymentConfig::from_json(&faulty).report().len(), 7);
     group.bench_function("faulty_rendered", |b| {
         b.iter(|| {

@@ -22,7 +22,7 @@ mod tests {
     fn slips_of_the_pen_are_recognised_and_strangers_are_not() {
         let keys = ["minReplicas", "maxReplicas", "numReplicas"];
         assert_eq!(nearest("minreplica", keys.into_iter()), Some("minReplicas"));
-        assert_eq!(nearest("nmuReplicas", keys.into_iter()), Some("numReplicas"));
+        assert_eq!(nearest("nunReplicas", keys.into_iter()), Some("numReplicas"));
         assert_eq!(nearest("gpu", keys.into_iter()), None);
         assert_eq!(nearest(&"minReplicas".repeat(99), keys.into_iter()), None);
     }

@@ -63,7 +63,7 @@ fn r_cfg_11_faults_that_follow_from_another_are_not_repeated() {
 
 #[test]
 fn a_version_named_like_its_endpoint_is_advised_on() {
-    let text = r#"{"name": "abc", "default": "abc", "control": "abc", "versions": [{"name": "abc"}], "auht": "keys"}"#;
+    let text = r#"{"name": "abc", "default": "abc", "control": "abc", "versions": [{"name": "abc"}], "auths": "keys"}"#;
     let checked = EndpointSpec::check(text);
     assert!(checked.value().is_some());
     let found: Vec<_> =
