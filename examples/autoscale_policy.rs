@@ -62,7 +62,8 @@ fn policy(line: &Json, mut policy: Policy) -> Policy {
 }
 
 fn sample(line: &Json, desired: u32) -> Sample {
-    let number = |key: &str, otherwise: &str| line[key].as_f64().or(line[otherwise].as_f64()).unwrap_or(0.0);
+    let number =
+        |key: &str, otherwise: &str| line[key].as_f64().or_else(|| line[otherwise].as_f64()).unwrap_or(0.0);
     let count = |key| whole(line, key).unwrap_or(0);
     let completions = count("completions");
     let traffic = Traffic {

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use lexopt::prelude::*;
-use portway_autoscale::sim::{Outcome, Scenario, Service, Shape, Workload, clairvoyant_seconds, simulate};
+use portway_autoscale::sim::{
+    Outcome, Scenario, Second, Service, Shape, Workload, clairvoyant_seconds, simulate,
+};
 use portway_autoscale::{Autoscaler, Bounds, Fixed, Policy, Preset, Scaler, Target};
 use portway_deploy_config::{DeploymentConfig, Replicas, ServiceSpec};
 
@@ -159,7 +161,10 @@ fn arguments() -> anyhow::Result<Plan> {
 
 const WIDTH: f64 = 320.0;
 const HEIGHT: f64 = 90.0;
-const PANELS: [(&str, fn(&portway_autoscale::sim::Second) -> f64); 4] = [
+/// A figure to draw, and how a simulated second shows it.
+type Panel = (&'static str, fn(&Second) -> f64);
+
+const PANELS: [Panel; 4] = [
     ("requests/s", |second| second.arrivals as f64),
     ("replicas ready", |second| f64::from(second.ready)),
     ("requests waiting", |second| second.waiting as f64),
