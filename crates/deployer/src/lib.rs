@@ -35,6 +35,7 @@
 //! # Ok(()) }
 //! ```
 
+mod carry;
 mod deployer;
 mod entry;
 mod error;
