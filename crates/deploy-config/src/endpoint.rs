@@ -13,12 +13,14 @@ use crate::replicas::Replicas;
 
 mod check;
 mod read;
+mod unknown;
 mod write;
 
 pub(crate) use check::{above_whole, duplicate, named_like_endpoint, too_many, unknown};
 pub(crate) use read::min_above_max as named_replicas_fault;
 #[cfg(feature = "schema")]
 pub(crate) use read::{AUTH, PINNING, PROFILES};
+pub use unknown::Unknown;
 
 /// Most versions of one endpoint.
 pub const MAX_VERSIONS: usize = 6;
@@ -65,6 +67,8 @@ pub struct EndpointSpec {
     pub control: VersionName,
     /// One to six versions, in the order in which they were created.
     pub versions: Vec<VersionSpec>,
+    /// Members that nothing reads; they are written back.
+    pub unknown: Unknown,
 }
 
 /// One version of an endpoint.
@@ -86,6 +90,8 @@ pub struct VersionSpec {
     pub collect_model_data: bool,
     /// Whether metrics are kept in detail for this version.
     pub app_insights: bool,
+    /// Members that nothing reads; they are written back.
+    pub unknown: Unknown,
 }
 
 /// How callers prove who they are; never by two ways at once.
@@ -187,6 +193,7 @@ impl EndpointSpec {
             default: first.name.clone(),
             control: first.name.clone(),
             versions: vec![first],
+            unknown: Unknown::default(),
         }
     }
 
@@ -202,14 +209,14 @@ impl EndpointSpec {
     /// Reads the document and tells everything that was found.
     pub fn check(text: &str) -> Checked<Self> {
         let (json, mut report) = Json::parse_with_faults(text);
-        let value = json.and_then(|json| read::endpoint(&json, &mut report));
+        let value = json.and_then(|json| read(&json, &mut report));
         Checked::new(value, report).located(text)
     }
 
     /// Reads a value tree, for callers that hold the document as part of another.
     pub fn check_json(json: &Json) -> Checked<Self> {
         let mut report = Report::default();
-        let value = read::endpoint(json, &mut report);
+        let value = read(json, &mut report);
         Checked::new(value, report)
     }
 
@@ -224,7 +231,7 @@ impl EndpointSpec {
         if report.has_errors() { Err(report) } else { Ok(()) }
     }
 
-    /// Writes the document; what is at its default is left out.
+    /// Writes the document; what is at its default is left out, what nothing reads is written back.
     #[must_use]
     pub fn to_json(&self) -> String {
         write::endpoint(self).to_pretty_string()
@@ -247,6 +254,12 @@ impl EndpointSpec {
     }
 }
 
+fn read(json: &Json, report: &mut Report) -> Option<EndpointSpec> {
+    let mut spec = read::endpoint(json, report)?;
+    unknown::keep(json, report, &mut spec);
+    Some(spec)
+}
+
 impl VersionSpec {
     /// A version of that name with a share of 0 and everything else at its default.
     #[must_use]
@@ -260,6 +273,7 @@ impl VersionSpec {
             max_queue_wait: None,
             collect_model_data: false,
             app_insights: false,
+            unknown: Unknown::default(),
         }
     }
 

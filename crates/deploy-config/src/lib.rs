@@ -75,7 +75,7 @@ pub use diff::{ChangeClass, Compare, Diff, Difference, diff};
 pub use document::{ComputeType, DeploymentConfig};
 pub use endpoint::{
     AuthMode, BucketRun, EndpointSpec, Limits, MAX_SCORING_TIMEOUT, MAX_VERSIONS, Pinning, Profile,
-    STICKY_BUCKETS, StickyKey, StickySpec, VersionSpec,
+    STICKY_BUCKETS, StickyKey, StickySpec, Unknown, VersionSpec,
 };
 pub use finding::{Checked, Code, Finding, Place, Report, Severity};
 pub use inference::{CondaSpec, EnvironmentSpec, InferenceConfig, RegistrySpec};

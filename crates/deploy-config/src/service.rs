@@ -5,7 +5,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::endpoint::{AuthMode, EndpointSpec, VersionSpec};
+use crate::endpoint::{AuthMode, EndpointSpec, Unknown, VersionSpec};
 use crate::finding::{Checked, Report};
 use crate::json::Json;
 use crate::name::{ComputeName, Namespace, VersionName};
@@ -189,6 +189,7 @@ impl ServiceSpec {
             max_queue_wait: self.max_queue_wait,
             collect_model_data: self.collect_model_data,
             app_insights: self.app_insights,
+            unknown: Unknown::default(),
         }
     }
 }

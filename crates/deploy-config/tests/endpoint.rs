@@ -173,3 +173,34 @@ proptest! {
         prop_assert_eq!(effective, 10_000);
     }
 }
+
+#[test]
+fn r_cfg_8_what_nothing_reads_is_advised_on_and_written_back() {
+    let text = r#"{"name": "iris", "default": "one", "control": "one", "limits": {"queu": 3}, "sticky": {"key": {"header": "x-user"},
+        "buckets": [{"version": "one", "count": 10000, "note": "all"}], "salt/y": 1e2},
+        "versions": [{"name": "one", "replicas": {"auto": {"min": 1, "max": 10, "pace": "slow"}}, "later": {"a": [1, null]}}, {"name": "two"}], "x": 1.50}"#;
+    let checked = EndpointSpec::check(text);
+    assert_eq!(checked.report().iter().count(), 6, "{:?}", checked.report());
+    let mut spec = checked.into_result().unwrap();
+    let written: serde_json::Value = serde_json::from_str(&spec.to_json()).unwrap();
+    let read: serde_json::Value = serde_json::from_str(text).unwrap();
+    for place in [
+        "/limits/queu",
+        "/sticky/salt~1y",
+        "/sticky/buckets/0/note",
+        "/versions/0/replicas/auto/pace",
+        "/versions/0/later",
+        "/x",
+    ] {
+        assert_eq!(written.pointer(place), read.pointer(place), "{place} is written back");
+    }
+    assert_eq!(EndpointSpec::from_json(&spec.to_json()).unwrap(), spec);
+
+    spec.versions.swap_remove(0);
+    (spec.default, spec.control, spec.sticky) =
+        (spec.versions[0].name.clone(), spec.versions[0].name.clone(), None);
+    let written: serde_json::Value = serde_json::from_str(&spec.to_json()).unwrap();
+    assert_eq!(written.pointer("/versions/0/later"), None, "what stood in a version goes with it");
+    assert!(written.get("sticky").is_none());
+    assert_eq!(written["x"], 1.5);
+}

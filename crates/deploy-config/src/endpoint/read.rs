@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::check::{self, Places};
 use super::{
     AuthMode, BucketRun, EndpointSpec, Limits, Pinning, Profile, STICKY_BUCKETS, StickyKey, StickySpec,
-    VersionSpec,
+    Unknown, VersionSpec,
 };
 use crate::finding::{At, Code, Finding, Report};
 use crate::json::{Json, wrong_kind};
@@ -63,6 +63,7 @@ pub(super) fn endpoint(json: &Json, report: &mut Report) -> Option<EndpointSpec>
         default: default.ok().or_else(placeholder)?,
         control: control.ok().or_else(placeholder)?,
         versions,
+        unknown: Unknown::default(),
     };
     check::endpoint(&spec, &places, report);
     Some(spec)

@@ -9,26 +9,29 @@ use crate::quantity::Share;
 use crate::replicas::{AutoscaleSpec, Replicas};
 
 pub(super) fn endpoint(spec: &EndpointSpec) -> Json {
-    Object::default()
+    let has_limits = spec.limits != Limits::default() || spec.unknown.any_in("limits");
+    let json = Object::default()
         .text("name", spec.name.as_str())
         .text_if(spec.auth != AuthMode::Keys, "auth", word(&AUTH, spec.auth))
         .text_if(spec.profile != Profile::Recommended, "profile", word(&PROFILES, spec.profile))
         .some("pinning", spec.pinning.map(|pinning| Json::text(word(&PINNING, pinning))))
         .flag("idempotent", spec.idempotent)
         .some("sticky", spec.sticky.as_ref().map(sticky))
-        .some("limits", (spec.limits != Limits::default()).then(|| limits(&spec.limits)))
+        .some("limits", has_limits.then(|| limits(&spec.limits)))
         .text("default", spec.default.as_str())
         .text("control", spec.control.as_str())
         .put("versions", Json::array(spec.versions.iter().map(version)))
-        .done()
+        .done();
+    spec.unknown.put_back(json)
 }
 
 fn version(version: &VersionSpec) -> Json {
     let plain = VersionSpec::new(version.name.clone());
-    Object::default()
+    let has_replicas = version.replicas != plain.replicas || version.unknown.any_in("replicas");
+    let json = Object::default()
         .text("name", version.name.as_str())
         .some("share", (version.share != Share::ZERO).then(|| Json::number(&version.share.as_percent())))
-        .some("replicas", (version.replicas != plain.replicas).then(|| replicas(&version.replicas)))
+        .some("replicas", has_replicas.then(|| replicas(&version.replicas)))
         .some(
             "max_concurrent",
             (version.max_concurrent.get() > 1).then(|| Json::number(&version.max_concurrent)),
@@ -40,7 +43,8 @@ fn version(version: &VersionSpec) -> Json {
         .some("max_queue_wait_ms", version.max_queue_wait.map(millis))
         .flag("collect_model_data", version.collect_model_data)
         .flag("app_insights", version.app_insights)
-        .done()
+        .done();
+    version.unknown.put_back(json)
 }
 
 fn replicas(replicas: &Replicas) -> Json {
