@@ -176,7 +176,7 @@ proptest! {
 
 #[test]
 fn r_cfg_8_what_nothing_reads_is_advised_on_and_written_back() {
-    let text = r#"{"name": "iris", "default": "one", "control": "one", "limits": {"queu": 3}, "sticky": {"key": {"header": "x-user"},
+    let text = r#"{"name": "iris", "default": "one", "control": "one", "limits": {"speed": 3}, "sticky": {"key": {"header": "x-user"},
         "buckets": [{"version": "one", "count": 10000, "note": "all"}], "salt/y": 1e2},
         "versions": [{"name": "one", "replicas": {"auto": {"min": 1, "max": 10, "pace": "slow"}}, "later": {"a": [1, null]}}, {"name": "two"}], "x": 1.50}"#;
     let checked = EndpointSpec::check(text);
@@ -185,7 +185,7 @@ fn r_cfg_8_what_nothing_reads_is_advised_on_and_written_back() {
     let written: serde_json::Value = serde_json::from_str(&spec.to_json()).unwrap();
     let read: serde_json::Value = serde_json::from_str(text).unwrap();
     for place in [
-        "/limits/queu",
+        "/limits/speed",
         "/sticky/salt~1y",
         "/sticky/buckets/0/note",
         "/versions/0/replicas/auto/pace",
