@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_document_under_anothers_name_is_damage() {
+    async fn a_document_under_the_name_of_another_is_damage() {
         let folder = tempfile::tempdir().unwrap();
         let key = DocKey::new(DocKind::Endpoint, "iris").unwrap();
         let store = CatalogStore::open(folder.path(), 1).unwrap();
