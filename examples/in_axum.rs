@@ -1,6 +1,7 @@
 //! The gateway inside a server of your own: an axum router serves one route by itself and hands the rest to Portway.
 //!
-//! `cargo run --example in_axum --features axum`, then `curl -i http://127.0.0.1:8080/api/v1/service/iris/score -d '[1]'`
+//! `cargo run --example in_axum --features axum`, with a model server on port 5001 (`PORT=5001 python3 examples/iris/bayes/serve.py`),
+//! then `curl http://127.0.0.1:8080/api/v1/service/iris/score -d '{"data": [[5.1, 3.5, 1.4, 0.2]]}'`
 
 use std::net::SocketAddr;
 
