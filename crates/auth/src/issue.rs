@@ -7,7 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::key_set::PublicSet;
-use crate::{Entropy, KeySet, MalformedDocument, NoEntropy, Secret, SigningKey, UnixSeconds};
+use crate::{
+    Entropy, KeySet, MalformedDocument, NoEntropy, PublishedIssuer, Secret, SigningKey, UnixSeconds,
+};
 
 /// Issues tokens and rotates the keys it signs them with, so that no verifier ever meets a key it cannot know.
 ///
@@ -146,6 +148,12 @@ impl Issuer {
     #[must_use]
     pub fn key_set(&self, now: UnixSeconds) -> KeySet {
         KeySet::from_json(&self.jwks(now)).expect("a set of our own keys is sound and not empty")
+    }
+
+    /// What those who verify have to know of it now.
+    #[must_use]
+    pub fn published(&self, now: UnixSeconds) -> PublishedIssuer {
+        PublishedIssuer::new(self.name.clone(), self.key_set(now))
     }
 
     /// Issues one token.

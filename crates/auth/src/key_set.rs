@@ -70,8 +70,11 @@ impl KeySet {
     /// The set as JSON, public keys only: what a verifier needs to go on with after a restart.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let keys: Vec<_> = self.keys.iter().filter_map(Jwk::public).collect();
-        serde_json::to_string(&PublicSet { keys }).expect("text always serialises")
+        serde_json::to_string(&self.public()).expect("text always serialises")
+    }
+
+    pub(crate) fn public(&self) -> PublicSet {
+        PublicSet { keys: self.keys.iter().filter_map(Jwk::public).collect() }
     }
 
     /// How many usable keys there are; at least one.

@@ -64,6 +64,7 @@ mod key_cache;
 mod key_set;
 #[cfg(any(feature = "fetch", feature = "tower"))]
 mod key_source;
+mod published;
 mod revocations;
 mod scope;
 mod secret;
@@ -94,6 +95,7 @@ pub use key_cache::{Flight, Freshness, KeyCache};
 pub use key_set::{KeySet, KeySetError, MAX_KEY_SET_BYTES, MAX_KEYS};
 #[cfg(any(feature = "fetch", feature = "tower"))]
 pub use key_source::{Clock, KeySource};
+pub use published::PublishedIssuer;
 pub use revocations::{MAX_REVOCATIONS, Revocations, RevocationsFull};
 pub use scope::RequireScope;
 pub use secret::{Entropy, NoEntropy, Secret};
