@@ -1,7 +1,7 @@
 //! A gateway that is set up by a file: endpoints and replicas written in it, or a state folder whose workloads this
 //! process runs. SIGHUP reads the file again; SIGTERM and Ctrl-C drain.
 //!
-//! `cargo run --example gateway --features gateway -- --config examples/gateway.toml`
+//! `cargo run --example gateway -- --config examples/gateway.toml`
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,14 +13,17 @@ use portway_local_backend::LocalBackend;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 fn main() -> anyhow::Result<()> {
     let path = config_path()?;
     let config = read(&path)?;
-    let access = if config.access_log { "info" } else { "off" };
-    let filter = EnvFilter::builder().parse_lossy(format!("info,portway_gateway::access={access}"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let access = if config.access_log { LevelFilter::INFO } else { LevelFilter::OFF };
+    let filter = Targets::new().with_default(LevelFilter::INFO).with_target("portway_gateway::access", access);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines).with(filter).init();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = config.workers {
         runtime.worker_threads(workers);

@@ -111,6 +111,10 @@ fn every_crate_is_dressed_alike() {
         assert_eq!(package.text("edition"), "2024", "{name}");
         assert_eq!(package.text("rust_version"), env!("CARGO_PKG_RUST_VERSION"), "{name}: one rust-version");
         assert!(manifest.contains("[lints]\nworkspace = true"), "{name}: the workspace's lints");
+        if name != "examples" {
+            let default = &package.value["features"]["default"];
+            assert!(default.is_null() || *default == serde_json::json!([]), "{name}: no default features");
+        }
         if !matches!(name.as_str(), "examples" | "benches") {
             assert_eq!(package.text("name"), format!("portway-{name}"));
             let readme = Path::new(&package.manifest).with_file_name("README.md");
