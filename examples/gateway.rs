@@ -21,7 +21,8 @@ fn main() -> anyhow::Result<()> {
     let path = config_path()?;
     let config = read(&path)?;
     let access = if config.access_log { LevelFilter::INFO } else { LevelFilter::OFF };
-    let filter = Targets::new().with_default(LevelFilter::INFO).with_target("portway_gateway::access", access);
+    let filter =
+        Targets::new().with_default(LevelFilter::INFO).with_target("portway_gateway::access", access);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     tracing_subscriber::registry().with(lines).with(filter).init();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
