@@ -12,6 +12,7 @@ use crate::lane::Lane;
 use crate::limits::{self, RequestLimits};
 use crate::metrics::{CONTROL, Meters, Metrics, TREATMENT};
 use crate::refusal::{DEPLOYMENT, Refusal};
+use crate::tokens::Tokens;
 
 /// An endpoint: what its document says now, and the digests of its keys.
 pub(crate) struct Endpoint {
@@ -97,8 +98,8 @@ impl Live {
     }
 
     /// The version for a scoring request: pinned, sticky, or by the next ticket.
-    pub(crate) fn choose(&self, headers: &HeaderMap) -> Result<Chosen, Refusal> {
-        if let Some(pinned) = self.pinned(headers)? {
+    pub(crate) fn choose(&self, headers: &HeaderMap, caller: &Principal) -> Result<Chosen, Refusal> {
+        if let Some(pinned) = self.pinned(headers, caller)? {
             return Ok(Chosen::Version(Arc::clone(pinned)));
         }
         if let Some(key) = self.spec.sticky.as_ref().and_then(|sticky| sticky_key(&sticky.key, headers)) {
@@ -110,13 +111,14 @@ impl Live {
         })
     }
 
-    fn pinned(&self, headers: &HeaderMap) -> Result<Option<&Arc<Choice>>, Refusal> {
+    fn pinned(&self, headers: &HeaderMap, caller: &Principal) -> Result<Option<&Arc<Choice>>, Refusal> {
         let Some(wanted) = headers.get(DEPLOYMENT) else { return Ok(None) };
+        // The scope is named like the version. A key has no scopes.
+        let is_granted = || wanted.to_str().is_ok_and(|wanted| caller.has_scope(wanted));
         match limits::pinning(&self.spec) {
             Pinning::Off => Ok(None),
-            // A key has no scopes; tokens, which have, bring theirs along.
-            Pinning::Scope => Err(Refusal::NotPinnable),
-            Pinning::Any => {
+            Pinning::Scope if !is_granted() => Err(Refusal::NotPinnable),
+            Pinning::Scope | Pinning::Any => {
                 let found = self.choices.iter().find(|choice| choice.lane.name == wanted);
                 found.map(Some).ok_or(Refusal::UnknownVersion)
             }
@@ -130,16 +132,15 @@ impl Live {
 }
 
 impl Endpoint {
-    /// Judges a caller. Where no key is known, the same work is done for nothing.
-    pub(crate) fn authenticate(&self, live: &Live, attempt: &Attempt<'_>) -> Verdict {
+    /// Judges a caller, by keys or by tokens and never by both. Where no key is known, the same work is done for nothing.
+    pub(crate) fn authenticate(&self, live: &Live, tokens: &Tokens, attempt: &Attempt<'_>) -> Verdict {
         match live.spec.auth {
             AuthMode::Off => Verdict::Allow(Principal::Anonymous),
             AuthMode::Keys => match &*self.verifier.load() {
                 Some(verifier) => verifier.authenticate(attempt),
                 None => Verifier::decoy().authenticate(attempt),
             },
-            // No key opens an endpoint that is set to tokens.
-            AuthMode::Token => Verifier::decoy().authenticate(attempt),
+            AuthMode::Token => tokens.authenticate(attempt),
         }
     }
 }

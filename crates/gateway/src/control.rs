@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::StreamExt as _;
-use portway_auth::Verifier;
+use portway_auth::{PublishedIssuer, Verifier};
 use portway_autoscale::Policy;
 use portway_backend::{
     Catalog, Change, DocKind, Document, ErrorKind, Fence, Fleet, Leases, Status, WorkloadId,
@@ -139,6 +139,9 @@ impl Control {
             Event::Told(kind, Change::Put(key, found)) => {
                 self.told.entry(kind).or_default().insert(key.name().into());
                 match kind {
+                    DocKind::Verifier if key.name() == PublishedIssuer::DOCUMENT => {
+                        self.put_issuer(&found.value);
+                    }
                     DocKind::Verifier => self.put_verifier(key.name(), &found.value),
                     _ => self.put_endpoint(key.name(), &found.value).await,
                 }
@@ -152,7 +155,10 @@ impl Control {
     fn sync(&mut self, kind: DocKind) {
         let told = self.told.entry(kind).or_default().clone();
         let known: Vec<Arc<str>> = match kind {
-            DocKind::Verifier => self.verifiers.keys().cloned().collect(),
+            DocKind::Verifier => {
+                let issuer: Arc<str> = PublishedIssuer::DOCUMENT.into();
+                self.verifiers.keys().cloned().chain([issuer]).collect()
+            }
             _ => self.endpoints.keys().cloned().collect(),
         };
         for name in known.into_iter().filter(|name| !told.contains(name)) {
@@ -162,6 +168,13 @@ impl Control {
         if self.synced.len() == 2 && !self.inner.is_synced() {
             tracing::info!(endpoints = self.endpoints.len(), "the catalog has been read");
             self.inner.set_synced();
+        }
+    }
+
+    fn put_issuer(&self, document: &Document) {
+        match PublishedIssuer::from_json(document.as_json()) {
+            Ok(issuer) => self.inner.tokens.put(&issuer),
+            Err(error) => tracing::error!(%error, "issuer of tokens kept as it was"),
         }
     }
 
@@ -190,6 +203,7 @@ impl Control {
 
     fn delete(&mut self, kind: DocKind, name: &str) {
         match kind {
+            DocKind::Verifier if name == PublishedIssuer::DOCUMENT => self.inner.tokens.remove(),
             DocKind::Verifier => {
                 self.verifiers.remove(name);
                 if let Some(known) = self.endpoints.get(name) {

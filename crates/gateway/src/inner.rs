@@ -15,6 +15,7 @@ use crate::choice::Endpoint;
 use crate::forwarded::ForwardedTrust;
 use crate::lane::Commons;
 use crate::metrics::Metrics;
+use crate::tokens::Tokens;
 
 /// The endpoints by name.
 pub(crate) type Routes = HashMap<Arc<str>, Arc<Endpoint>>;
@@ -24,6 +25,7 @@ pub(crate) struct Inner {
     pub(crate) commons: Arc<Commons>,
     pub(crate) metrics: Metrics,
     pub(crate) routes: ArcSwap<Routes>,
+    pub(crate) tokens: Tokens,
     pub(crate) settings: Settings,
     throttle: FailureThrottle,
     synced: watch::Sender<bool>,
@@ -50,6 +52,7 @@ impl Inner {
         Self {
             metrics: Metrics::new(),
             routes: ArcSwap::default(),
+            tokens: Tokens::default(),
             throttle: FailureThrottle::new(
                 FAILURES,
                 FAILURE_INTERVAL,

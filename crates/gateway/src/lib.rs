@@ -24,6 +24,7 @@ mod serve;
 mod service;
 mod snapshot;
 mod stats;
+mod tokens;
 #[cfg(feature = "tower")]
 mod tower;
 mod tunnel;

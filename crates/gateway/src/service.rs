@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::upgrade::OnUpgrade;
-use portway_auth::{Attempt, Authenticator as _, Bearer, Denied, Verifier};
+use portway_auth::{Attempt, Bearer, Denied, Principal};
 use portway_deploy_config::Profile;
 use portway_router::{Repeat, Route, Target};
 
@@ -99,8 +99,8 @@ async fn exchange(
         return Err(Refusal::Starting);
     }
     route.service.clone_into(&mut scope.service);
-    let (endpoint, live) = authenticate(inner, &parts, &route, record, scope)?;
-    let mut choice = choose(&endpoint, live, &route, &parts.headers).await?;
+    let (endpoint, live, caller) = authenticate(inner, &parts, &route, record, scope)?;
+    let mut choice = choose(&endpoint, live, &route, &parts.headers, &caller).await?;
     choice.lane.stats.arrived();
     record.choice = Some(Arc::clone(&choice));
     let limit = choice.limits.body;
@@ -122,7 +122,8 @@ async fn exchange(
             if !routed {
                 return Err(Refusal::UnknownService);
             }
-            choice = choose(&endpoint, endpoint.live.load_full(), &route, outbound.headers()).await?;
+            choice =
+                choose(&endpoint, endpoint.live.load_full(), &route, outbound.headers(), &caller).await?;
             record.choice = Some(Arc::clone(&choice));
             continue;
         };
@@ -162,7 +163,7 @@ fn authenticate(
     route: &Route<'_>,
     record: &mut Record,
     scope: &mut Scope,
-) -> Result<(Arc<Endpoint>, Arc<Live>), Refusal> {
+) -> Result<(Arc<Endpoint>, Arc<Live>, Principal), Refusal> {
     let values = parts.headers.get_all(header::AUTHORIZATION);
     let attempt = Attempt {
         bearer: Bearer::parse(values.iter().map(HeaderValue::as_bytes)),
@@ -174,16 +175,16 @@ fn authenticate(
     let found = inner.routes.load().get(route.service).cloned();
     let live = found.as_ref().map(|endpoint| endpoint.live.load_full());
     let verdict = inner.guarded(&attempt, || match (&found, &live) {
-        (Some(endpoint), Some(live)) => endpoint.authenticate(live, &attempt),
-        _ => Verifier::decoy().authenticate(&attempt),
+        (Some(endpoint), Some(live)) => endpoint.authenticate(live, &inner.tokens, &attempt),
+        _ => inner.tokens.authenticate(&attempt),
     });
     // Where an unknown service is told from a wrong key anyway, an endpoint's own profile may speak.
     let may_tell = table(inner.settings.profile).unknown_service() == 404;
     match (found.zip(live), verdict.settled()) {
-        (Some((endpoint, live)), Ok(_)) => {
+        (Some((endpoint, live)), Ok(caller)) => {
             record.service = Some(Arc::clone(&endpoint.name));
             scope.profile = live.spec.profile;
-            Ok((endpoint, live))
+            Ok((endpoint, live, caller))
         }
         (Some((endpoint, live)), Err(denied)) => {
             record.service = Some(Arc::clone(&endpoint.name));
@@ -202,10 +203,11 @@ async fn choose(
     mut live: Arc<Live>,
     route: &Route<'_>,
     headers: &HeaderMap,
+    caller: &Principal,
 ) -> Result<Arc<Choice>, Refusal> {
     loop {
         let chosen = match route.target {
-            Target::Score => live.choose(headers)?,
+            Target::Score => live.choose(headers, caller)?,
             Target::Swagger => live.default_choice(),
         };
         match chosen {
