@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portway_auth::Credentials;
 use portway_backend::{Artifacts, Backend, BackendError, Catalog, DocKind, Phase, WorkloadId};
-use portway_deploy_config::{Capacity, EndpointSpec, ServiceName, VersionName, VersionSpec};
+use portway_deploy_config::{AuthMode, Capacity, EndpointSpec, ServiceName, VersionName, VersionSpec};
 use tokio::task::spawn_blocking;
 
 use crate::live::Live;
@@ -100,6 +100,12 @@ impl Deployer {
             faults.push(Fault::new(
                 "versions",
                 "a deployment brings one version; create the others one by one",
+            ));
+        }
+        if keys.is_some() && endpoint.auth == AuthMode::Token {
+            faults.push(Fault::new(
+                "auth",
+                "an endpoint takes keys or tokens; leave the keys out, or auth = token",
             ));
         }
         faults.extend(check(&source).await);

@@ -29,7 +29,7 @@ pub enum Step {
     Apply,
     /// Waiting for its replicas.
     Ready,
-    /// Writing the keys and what the gateway checks them with.
+    /// Writing the keys, or the issuer of tokens, and what the gateway checks them with.
     Credentials,
     /// Writing the endpoint document, after which traffic flows.
     Route,
@@ -110,6 +110,11 @@ pub enum Event {
         /// False if they stood before.
         new: bool,
     },
+    /// The issuer stands that the endpoint's tokens come from; it is one for all endpoints.
+    Issuer {
+        /// False if it stood before.
+        new: bool,
+    },
     /// The endpoint document stands; the gateway follows it.
     Routed {
         /// Effective shares in basis points, remainder included.
@@ -154,6 +159,8 @@ impl fmt::Display for Event {
             }
             Self::Credentials { new: true } => f.write_str("keys made"),
             Self::Credentials { new: false } => f.write_str("keys kept"),
+            Self::Issuer { new: true } => f.write_str("issuer of tokens made"),
+            Self::Issuer { new: false } => f.write_str("issuer of tokens kept"),
             Self::Routed { shares, default, .. } => {
                 f.write_str("routed:")?;
                 for (at, (version, share)) in shares.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use portway_auth::{ApiKey, Credentials, Entropy, KeySlot, UnixSeconds};
 use portway_backend::{BackendError, DocKind, ErrorKind, Expected};
-use portway_deploy_config::ServiceName;
+use portway_deploy_config::{AuthMode, ServiceName};
 
 use crate::{DeployError, Deployer, Fault};
 
@@ -11,8 +11,10 @@ impl Deployer {
     ///
     /// # Errors
     ///
-    /// [`DeployError::NotFound`] for a service that does not exist or never had keys.
+    /// [`DeployError::NotFound`] for a service that does not exist or never had keys; [`DeployError::Refused`] for one that takes
+    /// tokens.
     pub async fn keys(&self, service: &ServiceName) -> Result<Credentials, DeployError> {
+        self.takes_keys(service).await?;
         let found = self.store.credentials(service).await?;
         found.map(|found| found.value).ok_or_else(|| DeployError::NotFound(format!("key of {service}")))
     }
@@ -22,19 +24,32 @@ impl Deployer {
     ///
     /// # Errors
     ///
-    /// [`DeployError::NotFound`]; [`DeployError::Refused`] for a chosen key that the other slot holds.
+    /// [`DeployError::NotFound`]; [`DeployError::Refused`] for a chosen key that the other slot holds, and for a service that takes
+    /// tokens.
     pub async fn regenerate_key(
         &self,
         service: &ServiceName,
         slot: KeySlot,
         chosen: Option<ApiKey>,
     ) -> Result<Credentials, DeployError> {
+        self.takes_keys(service).await?;
         let (deployer, service) = (self.clone(), service.clone());
         // In a task, so that a caller that goes away does not leave the verifier behind its credentials.
         let replacing = tokio::spawn(async move { deployer.replace_key(&service, slot, chosen).await });
         replacing.await.unwrap_or_else(|error| {
             Err(BackendError::unavailable("replacing the key was interrupted").with_source(error).into())
         })
+    }
+
+    /// One endpoint never takes both. The keys of one that takes tokens now are kept for the way back, and of no use until then.
+    async fn takes_keys(&self, service: &ServiceName) -> Result<(), DeployError> {
+        let endpoint = self.store.endpoint(service).await?;
+        if endpoint.is_some_and(|found| found.value.auth == AuthMode::Token) {
+            let message =
+                format!("{service} takes tokens and no keys; ask for a token, or update it to auth = keys");
+            return Err(DeployError::Refused(vec![Fault::new("auth", message)]));
+        }
+        Ok(())
     }
 
     async fn replace_key(

@@ -36,6 +36,7 @@
 //! ```
 
 mod carry;
+mod clock;
 mod deployer;
 mod entry;
 mod error;
@@ -55,6 +56,7 @@ mod source;
 mod state;
 mod steps;
 mod store;
+mod tokens;
 
 pub use deployer::Deployer;
 pub use entry::entry_style;

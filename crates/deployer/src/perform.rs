@@ -44,7 +44,7 @@ impl Deployer {
                 self.keep_chosen_keys(service, keys, keys_chosen).await?;
                 let workload = self.prepare(&operation, service, &endpoint.versions[0], &source).await?;
                 self.run(&operation, &workload).await?;
-                self.ensure_keys(&operation, service, endpoint.auth).await?;
+                self.ensure_credentials(&operation, service, endpoint.auth).await?;
                 self.route(&operation, |present| first_document(present, &endpoint, again)).await?;
                 Ok(Aftermath::applied(workload))
             }
@@ -78,7 +78,7 @@ impl Deployer {
                 Ok(Aftermath { applied: None, removed: vec![version] })
             }
             Request::Update { settings } => {
-                self.ensure_keys(&operation, service, settings.auth).await?;
+                self.ensure_credentials(&operation, service, settings.auth).await?;
                 let change =
                     |present: Option<&EndpointSpec>| route::with_settings(existing(present)?, &settings);
                 self.route(&operation, change).await?;
@@ -270,18 +270,26 @@ impl Deployer {
         Ok(())
     }
 
-    async fn ensure_keys(
+    async fn ensure_credentials(
         &self,
         operation: &Operation,
         service: &ServiceName,
         auth: AuthMode,
     ) -> Result<(), OperationState> {
-        if auth != AuthMode::Keys {
-            return Ok(());
+        if auth != AuthMode::Off {
+            operation.emit(Event::Began(Step::Credentials));
         }
-        operation.emit(Event::Began(Step::Credentials));
-        let new = self.make_keys(service).await.at(Step::Credentials)?;
-        operation.emit(Event::Credentials { new });
+        match auth {
+            AuthMode::Off => {}
+            AuthMode::Keys => {
+                let new = self.make_keys(service).await.at(Step::Credentials)?;
+                operation.emit(Event::Credentials { new });
+            }
+            AuthMode::Token => {
+                let new = self.stand_issuer().await.at(Step::Credentials)?.new;
+                operation.emit(Event::Issuer { new });
+            }
+        }
         Ok(())
     }
 }

@@ -18,13 +18,17 @@ pub struct Resumed {
     pub operations: Vec<Operation>,
     /// Services whose verifier did not belong to their credentials and was written anew.
     pub verifiers: Vec<ServiceName>,
+    /// Whether the public keys of the issuer of tokens did not belong to its secret ones and were written anew.
+    pub issuer: bool,
+    /// Why the issuer of tokens could not be looked after. It issues none until that is mended; the services go on.
+    pub issuer_fault: Option<BackendError>,
     /// Services that could not be looked after, and why. They are as they were.
     pub faults: Vec<(ServiceName, BackendError)>,
 }
 
 impl Deployer {
     /// Picks up what an earlier process left: operations under way go on, workloads are applied again, what no endpoint
-    /// document names is removed, and verifiers are made to fit their credentials.
+    /// document names is removed, and verifiers are made to fit their credentials, the issuer's public keys its secret ones.
     ///
     /// Call it once, before anything else. Calling it again is harmless.
     ///
@@ -43,6 +47,10 @@ impl Deployer {
             }
         }
         resumed.verifiers = self.repair_verifiers().await?;
+        match self.publish_issuer().await {
+            Ok(repaired) => resumed.issuer = repaired,
+            Err(error) => resumed.issuer_fault = Some(error),
+        }
         Ok(resumed)
     }
 

@@ -1,11 +1,12 @@
 //! The deployer's documents in the catalog, typed.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use portway_auth::{Credentials, Verifier};
+use portway_auth::{Credentials, Issuer, PublishedIssuer, Verifier};
 use portway_backend::{
     BackendError, Catalog, Change, DocKey, DocKind, Document, ErrorKind, Expected, Revision, Versioned,
 };
@@ -77,6 +78,39 @@ impl Store {
         self.put(DocKind::Verifier, name, verifier.to_json(), Expected::Any).await
     }
 
+    /// The issuer of tokens with its secret keys, under a name that no service can have.
+    pub(crate) async fn issuer(&self) -> Result<Option<Versioned<Issuer>>, BackendError> {
+        let read = |text: &str| {
+            Issuer::from_document(text).map_err(|error| damaged("credentials", ISSUER).with_source(error))
+        };
+        self.get(DocKind::Credentials, ISSUER, read).await
+    }
+
+    pub(crate) async fn put_issuer(
+        &self,
+        issuer: &Issuer,
+        expected: Expected,
+    ) -> Result<Revision, BackendError> {
+        self.put(DocKind::Credentials, ISSUER, issuer.to_document().expose().to_owned(), expected).await
+    }
+
+    /// What the gateways know of the issuer.
+    pub(crate) async fn published_issuer(&self) -> Result<Option<Versioned<PublishedIssuer>>, BackendError> {
+        let read = |text: &str| {
+            PublishedIssuer::from_json(text).map_err(|error| damaged("verifier", ISSUER).with_source(error))
+        };
+        self.get(DocKind::Verifier, ISSUER, read).await
+    }
+
+    pub(crate) async fn put_published_issuer(&self, text: String) -> Result<(), BackendError> {
+        self.put(DocKind::Verifier, ISSUER, text, Expected::Any).await.map(drop)
+    }
+
+    pub(crate) async fn delete_published_issuer(&self) -> Result<(), BackendError> {
+        let key = DocKey::new(DocKind::Verifier, ISSUER)?;
+        retried(|| self.0.delete(&key, Expected::Any)).await
+    }
+
     pub(crate) async fn record(&self, name: &ServiceName) -> Result<Option<Versioned<Record>>, BackendError> {
         let read = |text: &str| {
             serde_json::from_str(text).map_err(|error| damaged("operation", name).with_source(error))
@@ -117,7 +151,7 @@ impl Store {
     async fn get<T>(
         &self,
         kind: DocKind,
-        name: &ServiceName,
+        name: &(impl AsRef<str> + ?Sized),
         read: impl Fn(&str) -> Result<T, BackendError>,
     ) -> Result<Option<Versioned<T>>, BackendError> {
         let key = DocKey::new(kind, name.as_ref())?;
@@ -130,7 +164,7 @@ impl Store {
     async fn put(
         &self,
         kind: DocKind,
-        name: &ServiceName,
+        name: &(impl AsRef<str> + ?Sized),
         text: String,
         expected: Expected,
     ) -> Result<Revision, BackendError> {
@@ -139,9 +173,9 @@ impl Store {
     }
 }
 
-fn damaged(what: &str, name: &ServiceName) -> BackendError {
+fn damaged(what: &str, name: &(impl fmt::Display + ?Sized)) -> BackendError {
     BackendError::invalid(format!(
-        "the {what} document of {name} is damaged; restore it from a backup, or delete the service's documents"
+        "the {what} document of {name} is damaged; restore it from a backup, or delete the documents of this name"
     ))
 }
 
@@ -161,5 +195,6 @@ where
     call().await
 }
 
+const ISSUER: &str = PublishedIssuer::DOCUMENT;
 const ATTEMPTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);

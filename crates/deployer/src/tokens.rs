@@ -1,8 +1,6 @@
 //! Tokens: an issuer of the installation's own, and its public keys for everybody else (AUTH-2, AUTH-4).
 
-use portway_auth::{
-    Entropy, Grant, IssuedToken, Issuer, NoEntropy, SigningKey, SigningKeyKind, UnixSeconds,
-};
+use portway_auth::{Entropy, Grant, IssuedToken, Issuer, NoEntropy, SigningKey, SigningKeyKind, UnixSeconds};
 use portway_backend::{BackendError, ErrorKind, Expected, Versioned};
 use portway_deploy_config::{AuthMode, ServiceName};
 
@@ -67,7 +65,8 @@ impl Deployer {
         }
         let auth = self.endpoint(service).await?.auth;
         if auth != AuthMode::Token {
-            let message = format!("{service} takes no tokens; update it to auth = token, which turns keys off");
+            let message =
+                format!("{service} takes no tokens; update it to auth = token, which turns keys off");
             return Err(DeployError::Refused(vec![Fault::new("auth", message)]));
         }
         // No token leaves before the gateways can hear of its key.
