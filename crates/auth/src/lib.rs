@@ -44,8 +44,8 @@
 //! *Left to others*: TLS in front; the client's real address (behind a proxy that hides it, do not throttle); storing [`Credentials`]
 //! as a secret; what a principal may do beyond a scope. A key's memory is zeroed where this crate owns it, not where the
 //! network library does. A token in the endpoint's own mode costs a signature check that an unknown endpoint does not: who can tell
-//! these apart learns that an endpoint takes tokens. Where that matters, ask the token authenticator for unknown endpoints too: their
-//! name is in no token's audience.
+//! these apart learns that an endpoint takes tokens. Where that matters, ask the token authenticator for unknown endpoints too, as
+//! the gateway does: their name is in no token's audience.
 
 mod algorithm;
 mod authenticator;

@@ -14,9 +14,11 @@ use crate::BackendError;
 pub enum DocKind {
     /// How an endpoint routes: versions, shares, tags, authentication mode. Named like the endpoint.
     Endpoint,
-    /// What the gateway checks keys against: digests only. Named like the endpoint.
+    /// What the gateway checks keys against: digests only. Named like the endpoint. Also, under
+    /// a name that no endpoint can have, what it checks tokens against: public keys only.
     Verifier,
-    /// The keys themselves. Only a deployer reads these; an implementation keeps them apart. Named like the endpoint.
+    /// The keys themselves, of an endpoint or of the issuer of tokens. Only a deployer reads these; an implementation keeps
+    /// them apart. Named like the verifier.
     Credentials,
     /// A registered model.
     Model,
