@@ -67,6 +67,8 @@ pub(crate) struct Lane {
 struct State {
     pool: Pool<Seat, Parked>,
     cap: NonZeroU32,
+    /// How long a request may wait for a busy replica.
+    queue_wait: Duration,
     replays: RetryBudget,
     /// The replicas that the fleet calls ready.
     members: HashMap<ReplicaId, Member>,
@@ -114,9 +116,10 @@ impl Lane {
     /// An empty lane. Its timer runs as long as the lane lives.
     pub(crate) fn start(id: WorkloadId, cap: NonZeroU32, limits: Limits, commons: Arc<Commons>) -> Arc<Self> {
         let name = HeaderValue::try_from(id.version.as_ref()).expect("a version's name is legal in a header");
-        let pool = Pool::with_outliers(limits, commons.outliers);
+        let (pool, queue_wait) = (Pool::with_outliers(limits, commons.outliers), limits.queue.wait);
         let replays = RetryBudget::default();
-        let state = State { pool, cap, replays, members: HashMap::new(), armed: None, retired: false };
+        let state =
+            State { pool, cap, queue_wait, replays, members: HashMap::new(), armed: None, retired: false };
         let state = Mutex::new(state);
         let deadlines = Arc::new(Notify::new());
         let lane = Arc::new(Self {
@@ -178,6 +181,11 @@ impl Lane {
             }
         };
         Waiting { lane: Arc::clone(self), waiter: Some(waiter), receiver }.outcome().await
+    }
+
+    /// How long a request may wait for a busy replica before it is refused.
+    pub(crate) fn queue_wait(&self) -> Duration {
+        self.state().queue_wait
     }
 
     /// Whether one more request may be repeated.

@@ -63,15 +63,21 @@ impl Scaling {
         }
         self.decided = Some(now);
         let target = Target::percent(u16::from(auto.target_percent())).unwrap_or_default();
-        let policy = Policy { target, max_concurrent: spec.max_concurrent, ..base.clone() };
+        let (max_concurrent, max_wait) = (spec.max_concurrent, lane.queue_wait());
+        let policy = Policy { target, max_concurrent, max_wait, ..base.clone() };
         let sample = self.sample(lane, status);
         let present = status.wanted.max(status.ready());
         match &mut self.scaler {
             Some((known, scaler)) if *known == policy => scaler.want(now, &sample),
-            // Seeded with what is there: an empty memory would read as idle.
+            // A new policy goes on from what the old one has learned; what is there counts as wanted, now and at the
+            // beginning, since an empty memory would read as idle.
             scaler => {
-                let fresh = scaler.insert((policy.clone(), Autoscaler::new(policy, now, present)));
-                fresh.1.want(now, &sample)
+                let next = match scaler.as_ref() {
+                    Some((_, old)) => Autoscaler::resume(policy.clone(), now, present, &old.save()),
+                    None => Autoscaler::new(policy.clone(), now, present),
+                };
+                *scaler = Some((policy, next));
+                None
             }
         }
     }

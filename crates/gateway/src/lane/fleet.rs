@@ -65,6 +65,7 @@ impl Lane {
             let mut state = self.state();
             let state = &mut *state;
             state.pool.set_limits(limits);
+            state.queue_wait = limits.queue.wait;
             if state.cap != cap {
                 state.cap = cap;
                 for member in state.members.values().filter(|member| member.standing == Standing::In) {
