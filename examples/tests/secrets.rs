@@ -13,7 +13,7 @@ use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use portway_auth::{ApiKey, Credentials, KeySlot};
 use portway_backend::Environment;
-use portway_deploy_config::{EndpointSpec, ServiceName, VersionSpec};
+use portway_deploy_config::{AuthMode, EndpointSpec, ServiceName, VersionSpec};
 use portway_deployer::{Deployer, GivenImage, Source, scoring_path};
 use portway_gateway::{Gateway, serve};
 use portway_local_backend::LocalBackend;
@@ -59,6 +59,16 @@ async fn score(address: std::net::SocketAddr, path: &str, key: &str) -> (StatusC
     (parts.status, format!("{:?} {}", parts.headers, String::from_utf8_lossy(&body)))
 }
 
+/// Waits until a credential opens the service: the gateway hears of changes through its watch.
+async fn until_opened(address: std::net::SocketAddr, path: &str, credential: &str) {
+    let opened = async {
+        while score(address, path, credential).await.0 != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), opened).await.expect("the credential opens the service");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn r_auth_6_no_secret_reaches_a_log_line() {
     let lines = Lines::default();
@@ -97,13 +107,7 @@ async fn r_auth_6_no_secret_reaches_a_log_line() {
     let mut secrets: Vec<String> = CHOSEN.map(str::to_owned).to_vec();
     secrets.extend([WRONG.to_owned(), VARIABLE.to_owned()]);
     let path = scoring_path(&service);
-    // The gateway hears of the endpoint through its watch.
-    let scored = async {
-        while score(address, &path, CHOSEN[0]).await.0 != StatusCode::OK {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), scored).await.expect("the chosen key opens the service");
+    until_opened(address, &path, CHOSEN[0]).await;
 
     let mut shown =
         vec![score(address, &path, WRONG).await, score(address, "/api/v1/service/nobody/score", WRONG).await];
@@ -111,9 +115,18 @@ async fn r_auth_6_no_secret_reaches_a_log_line() {
     let fresh = deployer.keys(&service).await.unwrap();
     secrets.push(fresh.key(KeySlot::Primary).expose().to_owned());
     shown.push(score(address, &path, fresh.key(KeySlot::Secondary).expose()).await);
+
+    let updating = deployer.update(&service, |endpoint| endpoint.auth = AuthMode::Token).await.unwrap();
+    updating.wait().await.unwrap();
+    let token = deployer.token(&service).await.unwrap();
+    secrets.push(token.access_token.expose().to_owned());
+    until_opened(address, &path, token.access_token.expose()).await;
+    let refused = score(address, &path, fresh.key(KeySlot::Secondary).expose()).await;
+    assert_eq!(refused.0, StatusCode::UNAUTHORIZED, "no key opens an endpoint of tokens");
+    shown.extend([refused, score(address, "/api/v1/service/nobody/score", token.access_token.expose()).await]);
     let mut told: Vec<String> =
         shown.into_iter().map(|(status, answer)| format!("{status} {answer}")).collect();
-    told.push(format!("{fresh:?} {:?}", deployer.state(&service).await.unwrap()));
+    told.push(format!("{fresh:?} {token:?} {:?}", deployer.state(&service).await.unwrap()));
     told.push(gateway.metrics());
     told.push(format!("{:?}", gateway.snapshot()));
 
