@@ -123,7 +123,8 @@ async fn r_auth_6_no_secret_reaches_a_log_line() {
     until_opened(address, &path, token.access_token.expose()).await;
     let refused = score(address, &path, fresh.key(KeySlot::Secondary).expose()).await;
     assert_eq!(refused.0, StatusCode::UNAUTHORIZED, "no key opens an endpoint of tokens");
-    shown.extend([refused, score(address, "/api/v1/service/nobody/score", token.access_token.expose()).await]);
+    shown
+        .extend([refused, score(address, "/api/v1/service/nobody/score", token.access_token.expose()).await]);
     let mut told: Vec<String> =
         shown.into_iter().map(|(status, answer)| format!("{status} {answer}")).collect();
     told.push(format!("{fresh:?} {token:?} {:?}", deployer.state(&service).await.unwrap()));
