@@ -1,7 +1,7 @@
 //! What authentication adds to a request in `portway-auth`, each beside `ring`'s bare operation in the same run.
 //!
-//! - `key`: one key against both slots and their predecessors, among 1, 1 000 and 100 000 endpoints at random. Floor: SHA-256 of the
-//!   key. Wrong keys that differ in the first or in the last character, the decoy, and the throttle in front.
+//! - `key`: one key against both slots and their predecessors, among 1, 1 000 and 100 000 endpoints at random. Floors: SHA-256 of the
+//!   key, and one look at a verifier as far away in memory. Wrong keys that differ in the first or in the last character, the decoy, and the throttle in front.
 //! - `verify`: a token checked in full. Floor: the bare signature check of the same message.
 //! - `cached`: a token seen before, judged anew; also among 4 000 others, and with an issuer that has been away for 23 hours. Floor:
 //!   SHA-256 of the token.
@@ -56,6 +56,14 @@ fn key(c: &mut Criterion) {
     for endpoints in [1, 1_000, 100_000_u32] {
         let verifiers: Vec<_> = (0..endpoints).map(|seed| credentials(seed).verifier()).collect();
         let mut bits = random();
+        // Each look waits for the one before, as a request waits for its own.
+        let mut last = 0;
+        group.bench_function(BenchmarkId::new("floor: look at one", endpoints), |b| {
+            b.iter(|| {
+                let at = (bits() ^ last) % u64::from(endpoints);
+                last = black_box(&verifiers[at as usize]).revision();
+            });
+        });
         group.bench_function(BenchmarkId::new("check", endpoints), |b| {
             b.iter(|| {
                 let at = (bits() % u64::from(endpoints)) as usize;
