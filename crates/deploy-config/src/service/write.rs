@@ -1,9 +1,13 @@
 //! From the spec back to settings.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use super::field::{Field, Group, Kind, ROWS, Spelling};
 use super::{Secret, ServiceSpec};
 use crate::endpoint::AuthMode;
 use crate::json::{Json, Object};
+use crate::probe::ProbeSpec;
 use crate::quantity::Share;
 use crate::replicas::{AutoscaleSpec, Replicas};
 
@@ -40,7 +44,6 @@ fn value(field: Field, spec: &ServiceSpec) -> Option<Json> {
     let plain = ServiceSpec::default();
     let text = |text: Option<&str>| text.map(Json::text);
     let differs = |differs: bool, json: Json| differs.then_some(json);
-    let probe = &spec.probe;
     match field {
         Field::AutoscaleEnabled
         | Field::NumReplicas
@@ -70,22 +73,11 @@ fn value(field: Field, spec: &ServiceSpec) -> Option<Json> {
         Field::SecondaryKey => {
             text(spec.keys.as_ref().and_then(|keys| keys.secondary.as_ref()).map(Secret::expose))
         }
-        Field::PeriodSeconds => {
-            differs(probe.period != plain.probe.period, Json::number(&probe.period.as_secs()))
-        }
-        Field::InitialDelaySeconds => differs(
-            probe.initial_delay != plain.probe.initial_delay,
-            Json::number(&probe.initial_delay.as_secs()),
-        ),
-        Field::TimeoutSeconds => {
-            differs(probe.timeout != plain.probe.timeout, Json::number(&probe.timeout.as_secs()))
-        }
-        Field::SuccessThreshold => {
-            differs(probe.success_threshold.get() != 1, Json::number(&probe.success_threshold))
-        }
-        Field::FailureThreshold => {
-            differs(probe.failure_threshold.get() != 3, Json::number(&probe.failure_threshold))
-        }
+        Field::PeriodSeconds
+        | Field::InitialDelaySeconds
+        | Field::TimeoutSeconds
+        | Field::SuccessThreshold
+        | Field::FailureThreshold => probe(field, &spec.probe),
         Field::Namespace => text(spec.namespace.as_ref().map(AsRef::as_ref)),
         Field::Tags => differs(!spec.tags.is_empty(), map(&spec.tags)),
         Field::Properties => differs(!spec.properties.is_empty(), map(&spec.properties)),
@@ -101,6 +93,20 @@ fn value(field: Field, spec: &ServiceSpec) -> Option<Json> {
         | Field::Image
         | Field::Models
         | Field::InferenceConfig => None,
+    }
+}
+
+fn probe(field: Field, probe: &ProbeSpec) -> Option<Json> {
+    let plain = ProbeSpec::default();
+    let seconds = |own: Duration, plain: Duration| (own != plain).then(|| Json::number(&own.as_secs()));
+    let count = |own: NonZeroU32, plain: NonZeroU32| (own != plain).then(|| Json::number(&own));
+    match field {
+        Field::PeriodSeconds => seconds(probe.period, plain.period),
+        Field::InitialDelaySeconds => seconds(probe.initial_delay, plain.initial_delay),
+        Field::TimeoutSeconds => seconds(probe.timeout, plain.timeout),
+        Field::SuccessThreshold => count(probe.success_threshold, plain.success_threshold),
+        Field::FailureThreshold => count(probe.failure_threshold, plain.failure_threshold),
+        _ => None,
     }
 }
 
