@@ -29,6 +29,8 @@ async fn r_svc_1_a_second_operation_on_a_busy_service_is_refused() {
     let second = world.deployer.deploy(endpoint("iris", "first"), world.source()).await;
     let Err(DeployError::Busy { operation }) = second else { panic!("{second:?}") };
     assert_eq!(&operation, first.id());
+    // What was staged is for the first: the other one must not be applied before it.
+    told(&first, |event| matches!(event, Event::Applied(_))).await;
     // Another service is not concerned.
     let other = world.deployer.deploy(endpoint("other", "first"), world.source()).await.unwrap();
     other.wait().await.unwrap();
