@@ -21,8 +21,7 @@ pub(crate) struct Folder {
     root: PathBuf,
     /// How often the folder has been opened, this time included: names and fences of different runs differ by it.
     epoch: u32,
-    /// Locked; closing it gives the folder free.
-    _lock: File,
+    _lock: Lock,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -78,6 +77,19 @@ impl Folder {
     }
 }
 
+/// The locked file of a folder; dropping it gives the folder free.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing the file is not enough: a program that another thread is just starting has a copy of it for a moment.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "a state folder could not be unlocked");
+        }
+    }
+}
+
 /// Refuses a folder that holds something else, before anything is written to it.
 fn refuse_foreign(root: &Path) -> Result<(), BackendError> {
     if root.join(FORMAT).exists() {
@@ -98,11 +110,11 @@ fn refuse_foreign(root: &Path) -> Result<(), BackendError> {
     Ok(())
 }
 
-fn take_lock(root: &Path) -> Result<File, BackendError> {
+fn take_lock(root: &Path) -> Result<Lock, BackendError> {
     let place = root.join(LOCK);
     let failed = |error| file::failed("lock", &place, error);
     let mut options = OpenOptions::new();
-    let mut lock = options
+    let mut file = options
         .read(true)
         .write(true)
         .create(true)
@@ -110,12 +122,12 @@ fn take_lock(root: &Path) -> Result<File, BackendError> {
         .mode(0o600)
         .open(&place)
         .map_err(failed)?;
-    match lock.try_lock() {
+    match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut owner = String::new();
             // The owner may not have written its number yet.
-            let _ = lock.read_to_string(&mut owner);
+            let _ = file.read_to_string(&mut owner);
             let owner = owner.trim();
             let owner = if owner.is_empty() { "another process" } else { &format!("process {owner}") };
             return Err(BackendError::conflict(format!(
@@ -125,8 +137,9 @@ fn take_lock(root: &Path) -> Result<File, BackendError> {
         }
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
-    lock.set_len(0).map_err(failed)?;
-    writeln!(lock, "{}", std::process::id()).map_err(failed)?;
+    let mut lock = Lock(file);
+    lock.0.set_len(0).map_err(failed)?;
+    writeln!(lock.0, "{}", std::process::id()).map_err(failed)?;
     Ok(lock)
 }
 
@@ -175,6 +188,16 @@ mod tests {
         assert!(error.to_string().contains(&format!("in use by process {}", std::process::id())), "{error}");
         drop(first);
         assert_eq!(Folder::open(place.path()).unwrap().epoch(), 2);
+    }
+
+    #[test]
+    fn a_folder_is_free_at_once_even_if_a_program_that_is_being_started_has_copies_of_all_files() {
+        let place = tempfile::tempdir().unwrap();
+        let first = Folder::open(place.path()).unwrap();
+        let copy = first._lock.0.try_clone().unwrap();
+        drop(first);
+        assert_eq!(Folder::open(place.path()).unwrap().epoch(), 2);
+        drop(copy);
     }
 
     #[test]
