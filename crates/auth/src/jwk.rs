@@ -299,3 +299,6 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 const MAX_EXPONENT_BYTES: usize = 5;
 
 const UNCOMPRESSED: u8 = 4;
+
+#[cfg(test)]
+mod wycheproof;
