@@ -1,0 +1,46 @@
+//! What the API server is and offers, asked once when a backend is made.
+
+use kube::Client;
+use portway_backend::BackendError;
+
+use crate::error::refused;
+
+/// The API server's version and what it lacks of what this crate can use.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Server {
+    /// As the server says it, for example `v1.33.2`.
+    pub version: String,
+    /// Whether PodDisruptionBudgets can be made (`policy/v1`).
+    pub has_disruption_budgets: bool,
+    /// Whether the deletion cost of a pod is heeded (1.22 and newer).
+    pub has_deletion_cost: bool,
+}
+
+impl Server {
+    /// Asks the server.
+    pub(crate) async fn ask(client: &Client) -> Result<Self, BackendError> {
+        let failed = |error| refused("ask the API server for its version", error);
+        let version = client.apiserver_version().await.map_err(failed)?;
+        let groups = client.list_api_groups().await.map_err(failed)?;
+        let policy = groups.groups.iter().find(|group| group.name == "policy");
+        let has_disruption_budgets =
+            policy.is_some_and(|group| group.versions.iter().any(|version| version.version == "v1"));
+        let minor = version.minor.trim_end_matches('+').parse().unwrap_or(0);
+        let major = version.major.parse().unwrap_or(0);
+        let has_deletion_cost = (major, minor) >= (1_u32, 22_u32);
+        Ok(Self { version: version.git_version, has_disruption_budgets, has_deletion_cost })
+    }
+
+    /// What this server lacks, a line each, with what follows from it.
+    #[must_use]
+    pub fn lacks(&self) -> Vec<&'static str> {
+        let mut lacks = Vec::new();
+        if !self.has_disruption_budgets {
+            lacks.push("policy/v1 (1.21): no PodDisruptionBudget is made, so a drained node may take all replicas at once");
+        }
+        if !self.has_deletion_cost {
+            lacks.push("pod deletion cost (1.22): drained replicas are deleted by name before the count is lowered");
+        }
+        lacks
+    }
+}
