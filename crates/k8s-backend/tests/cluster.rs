@@ -1,0 +1,12 @@
+//! What holds on a real cluster: the one that `KUBECONFIG` names.
+//!
+//! Skips without one, in one line; fails then with `PORTWAY_REQUIRE_SERVICES=1`. `PORTWAY_CLUSTER_IMAGE` names an
+//! image that serves on `$PORT`, for clusters with real nodes; without it a fake kubelet of this folder runs the pods.
+//! Each test works in a namespace of its own and leaves nothing behind.
+
+#[path = "support/kubelet.rs"]
+mod kubelet;
+#[path = "cluster/replicas.rs"]
+mod replicas;
+#[path = "support/site.rs"]
+mod site;
