@@ -39,7 +39,9 @@ impl Server {
             lacks.push("policy/v1 (1.21): no PodDisruptionBudget is made, so a drained node may take all replicas at once");
         }
         if !self.has_deletion_cost {
-            lacks.push("pod deletion cost (1.22): drained replicas are deleted by name before the count is lowered");
+            lacks.push(
+                "pod deletion cost (1.22): drained replicas are deleted by name before the count is lowered",
+            );
         }
         lacks
     }

@@ -17,7 +17,7 @@ fn pod(site: &Site, name: &str) -> Pod {
         spec["nodeSelector"] = json!({FAKE_NODE: kubelet.node()});
         spec["tolerations"] = json!([{"key": FAKE_NODE, "operator": "Exists"}]);
     }
-    serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).unwrap()
+    serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).expect("a pod as it should be")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,7 +28,8 @@ async fn a_pod_on_the_fake_node_really_serves_and_goes_when_told() {
         }
         let pods: Api<Pod> = Api::namespaced(site.client.clone(), &site.namespace);
         pods.create(&PostParams::default(), &pod(site, "one")).await.unwrap();
-        let running = await_condition(pods.clone(), "one", conditions::is_pod_running()).await.unwrap().unwrap();
+        let running =
+            await_condition(pods.clone(), "one", conditions::is_pod_running()).await.unwrap().unwrap();
         let address = running.status.unwrap().pod_ip.unwrap();
         let mut stream = TcpStream::connect((address.as_str(), 8080)).await.unwrap();
         let request = "POST /score HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi";
@@ -39,7 +40,10 @@ async fn a_pod_on_the_fake_node_really_serves_and_goes_when_told() {
 
         pods.delete("one", &DeleteParams::default()).await.unwrap();
         await_condition(pods, "one", |found: Option<&Pod>| found.is_none()).await.unwrap();
-        assert!(TcpStream::connect((address.as_str(), 8080)).await.is_err(), "nobody serves for a pod that is gone");
+        assert!(
+            TcpStream::connect((address.as_str(), 8080)).await.is_err(),
+            "nobody serves for a pod that is gone"
+        );
     })
     .await;
 }

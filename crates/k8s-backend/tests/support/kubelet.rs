@@ -32,9 +32,9 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// The label and the taint of a fake node; the value is the node's name.
-pub const FAKE_NODE: &str = "portway.dev/fake-node";
+pub(crate) const FAKE_NODE: &str = "portway.dev/fake-node";
 /// An annotation of a pod that decides its [`Fate`] whatever the test said: the fate's name in lower case with hyphens.
-pub const FATE: &str = "portway.dev/fake-fate";
+pub(crate) const FATE: &str = "portway.dev/fake-fate";
 /// How often the node says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// After this long without a heartbeat a fake node was left behind by a test that died.
@@ -44,7 +44,7 @@ const RETRY: Duration = Duration::from_millis(200);
 
 /// What happens to a pod.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// It runs, serves, and is ready.
     Ready,
     /// It runs and serves, and is not ready.
@@ -85,12 +85,12 @@ impl Fate {
 
 /// What a fake node has to give.
 #[derive(Clone, Debug)]
-pub struct Room {
-    pub cpu: &'static str,
-    pub memory: &'static str,
-    pub pods: u32,
+pub(crate) struct Room {
+    pub(crate) cpu: &'static str,
+    pub(crate) memory: &'static str,
+    pub(crate) pods: u32,
     /// `nvidia.com/gpu`; none when 0.
-    pub gpus: u32,
+    pub(crate) gpus: u32,
 }
 
 impl Default for Room {
@@ -111,7 +111,7 @@ struct Plan {
 }
 
 /// The kubelet of one fake node. Call [`stop`](Self::stop) at the end; a node whose test died is swept by the next one.
-pub struct Kubelet {
+pub(crate) struct Kubelet {
     client: Client,
     node: String,
     namespaces: Vec<String>,
@@ -121,13 +121,16 @@ pub struct Kubelet {
 
 impl fmt::Debug for Kubelet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kubelet").field("node", &self.node).field("plan", &self.plan.borrow()).finish_non_exhaustive()
+        f.debug_struct("Kubelet")
+            .field("node", &self.node)
+            .field("plan", &self.plan.borrow())
+            .finish_non_exhaustive()
     }
 }
 
 impl Kubelet {
     /// Registers a node with `room` and begins to run the pods of `namespaces` that are bound to it.
-    pub async fn start(client: &Client, namespaces: &[&str], room: &Room) -> Self {
+    pub(crate) async fn start(client: &Client, namespaces: &[&str], room: &Room) -> Self {
         sweep(client).await;
         let node = register(client, room).await;
         let namespaces: Vec<String> = namespaces.iter().map(|&each| each.to_owned()).collect();
@@ -141,35 +144,35 @@ impl Kubelet {
     }
 
     /// The node's name.
-    pub fn node(&self) -> &str {
+    pub(crate) fn node(&self) -> &str {
         &self.node
     }
 
     /// Lets replicas run on this node, and only here.
-    pub fn place(&self, options: &mut Options) {
+    pub(crate) fn place(&self, options: &mut Options) {
         options.node_selector.insert(FAKE_NODE.to_owned(), self.node.clone());
         options.tolerations.push(Toleration::of(FAKE_NODE));
     }
 
     /// Decides what happens to every pod that is not named, those that run already included.
-    pub fn all(&self, fate: Fate) {
+    pub(crate) fn all(&self, fate: Fate) {
         self.plan.send_modify(|plan| plan.next = fate);
     }
 
     /// Decides what happens to one pod from now on.
-    pub fn one(&self, pod: &str, fate: Fate) {
+    pub(crate) fn one(&self, pod: &str, fate: Fate) {
         self.plan.send_modify(|plan| {
             plan.named.insert(pod.to_owned(), fate);
         });
     }
 
     /// Whether pods that are being deleted stay, ready as they were, until this is called with `false`.
-    pub fn hold_terminating(&self, holds: bool) {
+    pub(crate) fn hold_terminating(&self, holds: bool) {
         self.plan.send_modify(|plan| plan.holds_terminating = holds);
     }
 
     /// Ends all pods of the node and the node itself.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.tasks.shutdown().await;
         for namespace in &self.namespaces {
             let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
@@ -190,7 +193,8 @@ async fn sweep(client: &Client) {
     let fakes = nodes.list(&ListParams::default().labels(FAKE_NODE)).await.map(|list| list.items);
     for node in fakes.unwrap_or_default() {
         let beats = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-        let last = beats.filter_map(|condition| condition.last_heartbeat_time.as_ref()).map(|time| time.0).max();
+        let last =
+            beats.filter_map(|condition| condition.last_heartbeat_time.as_ref()).map(|time| time.0).max();
         let last = last.or_else(|| node.metadata.creation_timestamp.as_ref().map(|time| time.0));
         if last.is_some_and(|last| Timestamp::now().duration_since(last) > LEFT_BEHIND) {
             forget(client, &node.name_any()).await;
@@ -217,7 +221,7 @@ async fn register(client: &Client, room: &Room) -> String {
         }},
         "spec": {"taints": [taint(&name)]},
     }))
-    .unwrap();
+    .expect("a node as it should be");
     nodes.create(&PostParams::default(), &node).await.expect("a fake node can be registered");
     let mut capacity = json!({"cpu": room.cpu, "memory": room.memory, "pods": room.pods.to_string(), "ephemeral-storage": "100Gi"});
     if room.gpus > 0 {
@@ -231,7 +235,7 @@ async fn register(client: &Client, room: &Room) -> String {
     // An admission plugin taints new nodes as not ready; the node controller, if there is one, takes that back.
     let bare = Patch::Merge(json!({"spec": {"taints": [taint(&name)]}}));
     nodes.patch(&name, &PatchParams::default(), &bare).await.expect("the taints of a fake node can be set");
-    let mut seen = Box::pin(kube::runtime::watcher::watch_object(nodes, &name).default_backoff());
+    let mut seen = Box::pin(watcher::watch_object(nodes, &name).default_backoff());
     while let Some(node) = seen.next().await {
         let taints = node.ok().flatten().and_then(|node| node.spec).and_then(|spec| spec.taints);
         if taints.is_some_and(|taints| taints.iter().all(|each| each.key == FAKE_NODE)) {
@@ -247,9 +251,7 @@ fn taint(node: &str) -> Value {
 
 fn node_status() -> Value {
     let now = Timestamp::now();
-    let fine = |kind: &str, status: &str, reason: &str| {
-        json!({"type": kind, "status": status, "reason": reason, "message": "", "lastHeartbeatTime": now, "lastTransitionTime": now})
-    };
+    let fine = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "message": "", "lastHeartbeatTime": now, "lastTransitionTime": now});
     json!({"status": {
         "conditions": [
             fine("Ready", "True", "KubeletReady"),
@@ -353,8 +355,8 @@ impl Runner {
     }
 
     async fn all(&mut self, only_pending: bool) {
-        let uids: Vec<_> = self.kept.iter().filter(|(_, kept)| !only_pending || kept.pending);
-        let uids: Vec<String> = uids.into_iter().map(|(uid, _)| uid.clone()).collect();
+        let affected = self.kept.iter().filter(|(_, kept)| !only_pending || kept.pending);
+        let uids: Vec<String> = affected.map(|(uid, _)| uid.clone()).collect();
         for uid in uids {
             self.settle(&uid).await;
         }
@@ -401,7 +403,9 @@ fn uid(pod: &Pod) -> String {
 }
 
 fn is_worth_another_try(error: Option<kube::Error>) -> bool {
-    error.is_some_and(|error| !matches!(error, kube::Error::Api(status) if matches!(status.code, 404 | 409 | 422)))
+    error.is_some_and(
+        |error| !matches!(error, kube::Error::Api(status) if matches!(status.code, 404 | 409 | 422)),
+    )
 }
 
 fn fate(pod: &Pod, plan: &Plan) -> Fate {
@@ -412,9 +416,7 @@ fn fate(pod: &Pod, plan: &Plan) -> Fate {
 fn pod_status(pod: &Pod, fate: &Fate, address: Option<SocketAddr>) -> Value {
     let now = Timestamp::now();
     let is_ready = *fate == Fate::Ready;
-    let condition = |kind: &str, is_true: bool| {
-        json!({"type": kind, "status": if is_true { "True" } else { "False" }, "lastTransitionTime": now})
-    };
+    let condition = |kind: &str, is_true: bool| json!({"type": kind, "status": if is_true { "True" } else { "False" }, "lastTransitionTime": now});
     let mut status = json!({
         "phase": if fate.runs() || !matches!(fate, Fate::ImagePull(_) | Fate::ConfigError(_)) { "Running" } else { "Pending" },
         "startTime": now,
@@ -465,7 +467,9 @@ fn container_statuses(pod: &Pod, fate: &Fate, now: Timestamp) -> Vec<Value> {
 async fn tell(client: &Client, node: &str, pod: &Pod, fate: &Fate) {
     let (reason, message) = match fate {
         Fate::ImagePull(cause) => ("Failed", format!("Failed to pull image: {cause}")),
-        Fate::CrashLoop { .. } | Fate::OutOfMemory { .. } => ("BackOff", "Back-off restarting failed container".to_owned()),
+        Fate::CrashLoop { .. } | Fate::OutOfMemory { .. } => {
+            ("BackOff", "Back-off restarting failed container".to_owned())
+        }
         Fate::ConfigError(message) => ("Failed", format!("Error: {message}")),
         Fate::Evicted(message) => ("Evicted", message.clone()),
         Fate::Ready | Fate::NeverReady | Fate::Ignored => return,
@@ -480,7 +484,7 @@ async fn tell(client: &Client, node: &str, pod: &Pod, fate: &Fate) {
         "type": "Warning", "reason": reason, "message": message, "count": 1,
         "firstTimestamp": now, "lastTimestamp": now, "source": {"component": "kubelet", "host": node},
     }))
-    .unwrap();
+    .expect("an event as it should be");
     let events: Api<Event> = Api::namespaced(client.clone(), &namespace);
     let _ = events.create(&PostParams::default(), &event).await;
 }
@@ -505,7 +509,7 @@ impl Drop for Server {
 impl Server {
     async fn start(pod: &Pod) -> Self {
         let listener = listener().await;
-        let address = listener.local_addr().unwrap();
+        let address = listener.local_addr().expect("it listens");
         let accepting = tokio::spawn(accept(listener, pod.name_any()));
         Self { address, accepting }
     }
@@ -535,7 +539,9 @@ async fn accept(listener: TcpListener, pod: String) {
         let pod = pod.clone();
         connections.spawn(async move {
             let service = hyper::service::service_fn(move |request| answer(request, pod.clone()));
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }

@@ -13,20 +13,20 @@ use portway_k8s_backend::Options;
 use crate::kubelet::{Kubelet, Room};
 
 /// Where a test of a real cluster works.
-pub struct Site {
+pub(crate) struct Site {
     /// A client with the rights of the `KUBECONFIG`.
-    pub client: Client,
+    pub(crate) client: Client,
     /// The test's own namespace.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// An image that serves on `$PORT`.
-    pub image: String,
+    pub(crate) image: String,
     /// Runs the pods; none where `PORTWAY_CLUSTER_IMAGE` says that the cluster has real nodes.
-    pub kubelet: Option<Kubelet>,
+    pub(crate) kubelet: Option<Kubelet>,
 }
 
 impl Site {
     /// Options for this namespace, with replicas on the fake node if there is one.
-    pub fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options {
         let mut options = Options::new();
         options.namespace.clone_from(&self.namespace);
         if let Some(kubelet) = &self.kubelet {
@@ -39,12 +39,12 @@ impl Site {
 /// Runs `test` in a new namespace and takes the namespace away whatever comes of it.
 ///
 /// Without `KUBECONFIG` it says in one line that it skips; under `PORTWAY_REQUIRE_SERVICES=1` that is a failure.
-pub async fn on_a_cluster(test: impl AsyncFnOnce(&Site)) {
+pub(crate) async fn on_a_cluster(test: impl AsyncFnOnce(&Site)) {
     with_room(&Room::default(), test).await;
 }
 
 /// The same with a node of that size where the node is a fake one.
-pub async fn with_room(room: &Room, test: impl AsyncFnOnce(&Site)) {
+pub(crate) async fn with_room(room: &Room, test: impl AsyncFnOnce(&Site)) {
     let Some(site) = open(room).await else { return };
     let outcome = AssertUnwindSafe(test(&site)).catch_unwind().await;
     close(site).await;
@@ -56,7 +56,10 @@ pub async fn with_room(room: &Room, test: impl AsyncFnOnce(&Site)) {
 async fn open(room: &Room) -> Option<Site> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     if std::env::var_os("KUBECONFIG").is_none() {
-        assert!(std::env::var_os("PORTWAY_REQUIRE_SERVICES").is_none(), "KUBECONFIG names no cluster, and one is required");
+        assert!(
+            std::env::var_os("PORTWAY_REQUIRE_SERVICES").is_none(),
+            "KUBECONFIG names no cluster, and one is required"
+        );
         eprintln!("skipped: KUBECONFIG names no cluster");
         return None;
     }
@@ -83,7 +86,10 @@ async fn close(site: Site) {
         kubelet.hold_terminating(false);
     }
     let _ = namespaces.delete(&site.namespace, &DeleteParams::default()).await;
-    let gone = kube::runtime::wait::await_condition(namespaces, &site.namespace, |found: Option<&Namespace>| found.is_none());
+    let gone =
+        kube::runtime::wait::await_condition(namespaces, &site.namespace, |found: Option<&Namespace>| {
+            found.is_none()
+        });
     let _ = gone.await;
     if let Some(kubelet) = site.kubelet {
         kubelet.stop().await;
