@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod connect;
+pub mod doctor;
 mod error;
 mod names;
 mod options;

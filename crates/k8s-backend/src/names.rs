@@ -14,6 +14,8 @@ pub(crate) const MANAGER: &str = "portway";
 pub(crate) const COMPONENT: &str = "app.kubernetes.io/component";
 /// [`COMPONENT`] of everything that belongs to a workload.
 pub(crate) const REPLICA: &str = "replica";
+/// [`COMPONENT`] of a gateway that runs in the cluster.
+pub(crate) const GATEWAY: &str = "gateway";
 /// The label with the name of the objects of a workload; replicas are selected by it.
 pub(crate) const WORKLOAD: &str = "portway.dev/workload";
 /// The label with the name of the endpoint.

@@ -19,6 +19,8 @@ use std::collections::BTreeMap;
 pub struct Options {
     /// The namespace of everything; default: `default`. It is never created.
     pub namespace: String,
+    /// Which context of the kubeconfig; default: its current one. Only [`connect`](crate::K8sBackend::connect) looks at it.
+    pub context: Option<String>,
     /// Who deploys: objects of another owner are never touched. Default `portway`.
     pub owner: String,
     /// Names of Secrets with the credentials of image registries. Default none.
@@ -56,6 +58,7 @@ impl Options {
     pub fn new() -> Self {
         Self {
             namespace: "default".to_owned(),
+            context: None,
             owner: "portway".to_owned(),
             pull_secrets: Vec::new(),
             node_selector: BTreeMap::new(),
