@@ -5,6 +5,7 @@ mod backend;
 mod connect;
 pub mod doctor;
 mod error;
+pub mod manifest;
 mod names;
 mod options;
 mod server;

@@ -24,6 +24,8 @@ pub(crate) const ENDPOINT: &str = "portway.dev/endpoint";
 pub(crate) const VERSION: &str = "portway.dev/version";
 /// The annotation with the digest of what was applied.
 pub(crate) const CONFIG_DIGEST: &str = "portway.dev/config-digest";
+/// The annotation of a workload's Secret with the salt of [`CONFIG_DIGEST`].
+pub(crate) const SALT: &str = "portway.dev/config-salt";
 /// The annotation that says which deployer owns an object.
 pub(crate) const OWNER: &str = "portway.dev/owner";
 /// The annotation with the number of the highest fence that scaled a workload or held a lease.
@@ -60,7 +62,8 @@ pub(crate) fn full_digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(digest(&SHA256, bytes).as_ref()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Two hexadecimal digits for each byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

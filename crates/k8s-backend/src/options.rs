@@ -1,6 +1,7 @@
 //! What a backend on Kubernetes can be told.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// How a [`K8sBackend`](crate::K8sBackend) marks what it makes and where replicas may run.
 ///
@@ -29,8 +30,17 @@ pub struct Options {
     pub node_selector: BTreeMap<String, String>,
     /// Taints that replicas may run beside. Default none.
     pub tolerations: Vec<Toleration>,
-    /// Whether replicas see their image's files read-only, with `/tmp` and `./outputs` writable. Default no.
+    /// Whether replicas see their image's files read-only, `/tmp` and the [`writable`](Self::writable) folders excepted.
+    /// Default no.
     pub read_only_root: bool,
+    /// Absolute paths of folders, empty at first, that stay writable beside a read-only root, for example the `outputs`
+    /// of the folder in which the image's program works. Default none.
+    pub writable: Vec<String>,
+    /// The user id that replicas run as, not 0; default: that of the image, which must be a number and not 0.
+    pub run_as_user: Option<u32>,
+    /// How long gateways and Services may take to see that a replica is going away; only then is it told to stop.
+    /// Default 5 s; parts of a second are rounded up.
+    pub drain_notice: Duration,
 }
 
 /// A taint that is no hindrance.
@@ -64,6 +74,9 @@ impl Options {
             node_selector: BTreeMap::new(),
             tolerations: Vec::new(),
             read_only_root: false,
+            writable: Vec::new(),
+            run_as_user: None,
+            drain_notice: Duration::from_secs(5),
         }
     }
 

@@ -31,6 +31,21 @@ impl Server {
         Ok(Self { version: version.git_version, has_disruption_budgets, has_deletion_cost })
     }
 
+    /// A server that lacks nothing, for objects that are made without asking one.
+    #[must_use]
+    pub fn current() -> Self {
+        Self { version: "v1.33.0".to_owned(), has_disruption_budgets: true, has_deletion_cost: true }
+    }
+
+    /// Whether this is version 1.`minor` or a newer one; a version that cannot be read is taken for an old one.
+    pub(crate) fn is_at_least(&self, minor: u32) -> bool {
+        let mut numbers = self.version.trim_start_matches('v').split(['.', '+', '-']).map(str::parse::<u32>);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(found))) => (major, found) >= (1, minor),
+            _ => false,
+        }
+    }
+
     /// What this server lacks, a line each, with what follows from it.
     #[must_use]
     pub fn lacks(&self) -> Vec<&'static str> {
