@@ -6,6 +6,8 @@ use std::sync::Arc;
 use kube::{Api, Client};
 use portway_backend::BackendError;
 
+use crate::drift::Applied;
+use crate::hpa_guard::OtherScalers;
 use crate::options::Options;
 use crate::server::Server;
 
@@ -21,6 +23,8 @@ pub(crate) struct Inner {
     pub(crate) client: Client,
     pub(crate) options: Options,
     pub(crate) server: Server,
+    pub(crate) other_scalers: OtherScalers,
+    pub(crate) applied: Applied,
 }
 
 impl K8sBackend {
@@ -36,7 +40,8 @@ impl K8sBackend {
         for lack in server.lacks() {
             tracing::warn!(version = server.version, "the API server lacks {lack}");
         }
-        Ok(Self { inner: Arc::new(Inner { client, options, server }) })
+        let (other_scalers, applied) = Default::default();
+        Ok(Self { inner: Arc::new(Inner { client, options, server, other_scalers, applied }) })
     }
 
     /// The API server's version and what it lacks.

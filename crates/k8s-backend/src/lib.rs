@@ -2,13 +2,20 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod conflicts;
 mod connect;
 pub mod doctor;
+mod drift;
 mod error;
+mod hpa_guard;
 pub mod manifest;
 mod names;
 mod options;
+mod ownership;
+mod part;
+mod scale;
 mod server;
+mod surge;
 
 pub use backend::K8sBackend;
 pub use options::{Options, Toleration};

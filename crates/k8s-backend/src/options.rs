@@ -84,6 +84,11 @@ impl Options {
     pub(crate) fn field_manager(&self) -> String {
         format!("portway-{}", self.owner)
     }
+
+    /// The name under which it keeps what scaling has set, which no apply may take back.
+    pub(crate) fn scale_manager(&self) -> String {
+        format!("portway-{}-scale", self.owner)
+    }
 }
 
 impl Default for Options {

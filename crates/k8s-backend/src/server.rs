@@ -14,6 +14,8 @@ pub struct Server {
     pub has_disruption_budgets: bool,
     /// Whether the deletion cost of a pod is heeded (1.22 and newer).
     pub has_deletion_cost: bool,
+    /// Whether the cluster has KEDA's ScaledObjects, which may scale what we scale.
+    pub has_scaled_objects: bool,
 }
 
 impl Server {
@@ -25,10 +27,16 @@ impl Server {
         let policy = groups.groups.iter().find(|group| group.name == "policy");
         let has_disruption_budgets =
             policy.is_some_and(|group| group.versions.iter().any(|version| version.version == "v1"));
+        let has_scaled_objects = groups.groups.iter().any(|group| group.name == "keda.sh");
         let minor = version.minor.trim_end_matches('+').parse().unwrap_or(0);
         let major = version.major.parse().unwrap_or(0);
         let has_deletion_cost = (major, minor) >= (1_u32, 22_u32);
-        Ok(Self { version: version.git_version, has_disruption_budgets, has_deletion_cost })
+        Ok(Self {
+            version: version.git_version,
+            has_disruption_budgets,
+            has_deletion_cost,
+            has_scaled_objects,
+        })
     }
 
     /// A server that lacks nothing, for objects that are made without asking one.
