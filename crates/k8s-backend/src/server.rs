@@ -42,7 +42,12 @@ impl Server {
     /// A server that lacks nothing, for objects that are made without asking one.
     #[must_use]
     pub fn current() -> Self {
-        Self { version: "v1.33.0".to_owned(), has_disruption_budgets: true, has_deletion_cost: true }
+        Self {
+            version: "v1.33.0".to_owned(),
+            has_disruption_budgets: true,
+            has_deletion_cost: true,
+            has_scaled_objects: false,
+        }
     }
 
     /// Whether this is version 1.`minor` or a newer one; a version that cannot be read is taken for an old one.
