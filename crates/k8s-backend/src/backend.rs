@@ -8,6 +8,7 @@ use portway_backend::BackendError;
 
 use crate::drift::Applied;
 use crate::hpa_guard::OtherScalers;
+use crate::leases::Sightings;
 use crate::options::Options;
 use crate::server::Server;
 
@@ -25,6 +26,7 @@ pub(crate) struct Inner {
     pub(crate) server: Server,
     pub(crate) other_scalers: OtherScalers,
     pub(crate) applied: Applied,
+    pub(crate) leases: Sightings,
 }
 
 impl K8sBackend {
@@ -40,8 +42,8 @@ impl K8sBackend {
         for lack in server.lacks() {
             tracing::warn!(version = server.version, "the API server lacks {lack}");
         }
-        let (other_scalers, applied) = Default::default();
-        Ok(Self { inner: Arc::new(Inner { client, options, server, other_scalers, applied }) })
+        let (other_scalers, applied, leases) = Default::default();
+        Ok(Self { inner: Arc::new(Inner { client, options, server, other_scalers, applied, leases }) })
     }
 
     /// The API server's version and what it lacks.

@@ -2,12 +2,15 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod clock;
 mod conflicts;
 mod connect;
 pub mod doctor;
 mod drift;
 mod error;
 mod hpa_guard;
+mod kept;
+mod leases;
 pub mod manifest;
 mod names;
 mod options;

@@ -6,6 +6,8 @@
 
 #[path = "support/kubelet.rs"]
 mod kubelet;
+#[path = "cluster/leases.rs"]
+mod leases;
 #[path = "cluster/replicas.rs"]
 mod replicas;
 #[path = "support/site.rs"]
