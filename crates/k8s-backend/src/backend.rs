@@ -10,6 +10,7 @@ use crate::drift::Applied;
 use crate::hpa_guard::OtherScalers;
 use crate::leases::Sightings;
 use crate::options::Options;
+use crate::replicas::Replicas;
 use crate::server::Server;
 
 /// Replicas, documents and leases in one namespace of a Kubernetes cluster.
@@ -27,6 +28,7 @@ pub(crate) struct Inner {
     pub(crate) other_scalers: OtherScalers,
     pub(crate) applied: Applied,
     pub(crate) leases: Sightings,
+    pub(crate) replicas: Replicas,
 }
 
 impl K8sBackend {
@@ -42,8 +44,8 @@ impl K8sBackend {
         for lack in server.lacks() {
             tracing::warn!(version = server.version, "the API server lacks {lack}");
         }
-        let (other_scalers, applied, leases) = Default::default();
-        Ok(Self { inner: Arc::new(Inner { client, options, server, other_scalers, applied, leases }) })
+        let (other_scalers, applied, leases, replicas) = Default::default();
+        Ok(Self { inner: Arc::new(Inner { client, options, server, other_scalers, applied, leases, replicas }) })
     }
 
     /// The API server's version and what it lacks.
