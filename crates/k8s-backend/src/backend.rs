@@ -45,7 +45,9 @@ impl K8sBackend {
             tracing::warn!(version = server.version, "the API server lacks {lack}");
         }
         let (other_scalers, applied, leases, replicas) = Default::default();
-        Ok(Self { inner: Arc::new(Inner { client, options, server, other_scalers, applied, leases, replicas }) })
+        Ok(Self {
+            inner: Arc::new(Inner { client, options, server, other_scalers, applied, leases, replicas }),
+        })
     }
 
     /// The API server's version and what it lacks.
