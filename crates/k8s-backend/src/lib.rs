@@ -18,6 +18,7 @@ mod names;
 mod options;
 mod ownership;
 mod part;
+pub mod rbac;
 mod replicas;
 mod scale;
 mod server;

@@ -12,6 +12,8 @@ pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub(crate) const MANAGER: &str = "portway";
 /// The label that says which part an object is of.
 pub(crate) const COMPONENT: &str = "app.kubernetes.io/component";
+/// The label that tells two gateways or deployers of one namespace apart.
+pub(crate) const INSTANCE: &str = "app.kubernetes.io/instance";
 /// [`COMPONENT`] of everything that belongs to a workload.
 pub(crate) const REPLICA: &str = "replica";
 /// [`COMPONENT`] of a gateway that runs in the cluster.

@@ -14,8 +14,8 @@ const MAX_VARIABLES: usize = (1 << 20) - (16 << 10);
 const MAX_SUBDOMAIN: usize = 253;
 /// Bytes of a DNS label, of a label's value, and of the name in a label's key.
 const MAX_LABEL: usize = 63;
-/// Bytes of `options.owner`: the server takes field managers of 128.
-const MAX_OWNER: usize = 100;
+/// Bytes of `options.owner`, so that `<owner>-gateway` still is the name of a Service.
+const MAX_OWNER: usize = 50;
 
 /// A line for each fault, with its remedy.
 pub(super) fn faults(workload: &Workload, options: &Options) -> Vec<String> {
@@ -155,8 +155,13 @@ pub(super) fn setting(options: &Options) -> Vec<String> {
         faults.push(format!("the namespace {:?} is no DNS label of 1 to 63", options.namespace));
     }
     let owner = &options.owner;
-    if owner.is_empty() || owner.len() > MAX_OWNER || !owner.bytes().all(|byte| byte.is_ascii_graphic()) {
-        faults.push(format!("the owner {owner:?} is no name of 1 to {MAX_OWNER} printable ASCII characters"));
+    if !is_dns_label(owner)
+        || owner.len() > MAX_OWNER
+        || owner.starts_with(|first: char| first.is_ascii_digit())
+    {
+        faults.push(format!(
+            "the owner {owner:?} is no DNS label of 1 to {MAX_OWNER} that begins with a letter"
+        ));
     }
     let secrets = options.pull_secrets.iter().filter(|name| !is_subdomain(name));
     faults.extend(secrets.map(|name| format!("the pull secret {name:?} is no name of a Secret")));
@@ -195,7 +200,8 @@ pub(super) fn setting(options: &Options) -> Vec<String> {
     faults
 }
 
-fn is_reference(reference: &str) -> bool {
+/// Whether an image can have this reference.
+pub(super) fn is_reference(reference: &str) -> bool {
     let (name, digest) = match reference.split_once('@') {
         Some((name, digest)) => (name, Some(digest)),
         None => (reference, None),

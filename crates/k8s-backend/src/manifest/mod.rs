@@ -71,6 +71,7 @@
 
 mod check;
 mod digest;
+mod gateway;
 mod parts;
 mod pod;
 mod probe;
@@ -87,6 +88,7 @@ use crate::options::Options;
 use crate::server::Server;
 
 pub use digest::Salt;
+pub use gateway::{Gateway, Reach};
 pub(crate) use resources::accelerators;
 
 /// Whether a rolling update starts a new replica before it ends an old one.

@@ -15,6 +15,7 @@ use portway_backend::Workload;
 use super::{Setting, Surge, digest, pod, probe, resources};
 use crate::names;
 use crate::options::Options;
+use crate::server::Server;
 
 /// Where the Service listens.
 const SERVICE_PORT: i32 = 80;
@@ -29,25 +30,31 @@ pub(super) fn deployment(
     metadata.annotations.get_or_insert_default().extend(digest::annotation(digest));
     let in_place = setting.surge == Surge::InPlace && !resources::accelerators(workload).is_empty();
     let (max_surge, max_unavailable) = if in_place { (0, 1) } else { (1, 0) };
-    let rolling = RollingUpdateDeployment {
-        max_surge: Some(IntOrString::Int(max_surge)),
-        max_unavailable: Some(IntOrString::Int(max_unavailable)),
-    };
     let spec = DeploymentSpec {
         // The template before this one is enough to see what a roll changed.
         revision_history_limit: Some(1),
-        selector: label_selector(workload),
-        strategy: Some(DeploymentStrategy {
-            type_: Some("RollingUpdate".to_owned()),
-            rolling_update: Some(rolling),
-        }),
+        selector: selected(pod::selector(workload)),
+        strategy: Some(rolling(max_surge, max_unavailable)),
         template,
         ..DeploymentSpec::default()
     };
     Deployment { metadata, spec: Some(spec), status: None }
 }
 
+pub(super) fn rolling(max_surge: i32, max_unavailable: i32) -> DeploymentStrategy {
+    let rolling = RollingUpdateDeployment {
+        max_surge: Some(IntOrString::Int(max_surge)),
+        max_unavailable: Some(IntOrString::Int(max_unavailable)),
+    };
+    DeploymentStrategy { type_: Some("RollingUpdate".to_owned()), rolling_update: Some(rolling) }
+}
+
 pub(super) fn service(workload: &Workload, options: &Options) -> Service {
+    let spec = service_spec(pod::selector(workload), "ClusterIP");
+    Service { metadata: metadata(workload, options), spec: Some(spec), status: None }
+}
+
+pub(super) fn service_spec(selector: BTreeMap<String, String>, type_: &str) -> ServiceSpec {
     let port = ServicePort {
         name: Some(probe::PORT_NAME.to_owned()),
         port: SERVICE_PORT,
@@ -55,24 +62,27 @@ pub(super) fn service(workload: &Workload, options: &Options) -> Service {
         target_port: Some(IntOrString::String(probe::PORT_NAME.to_owned())),
         ..ServicePort::default()
     };
-    let spec = ServiceSpec {
+    ServiceSpec {
         ports: Some(vec![port]),
-        selector: Some(pod::selector(workload)),
-        type_: Some("ClusterIP".to_owned()),
+        selector: Some(selector),
+        type_: Some(type_.to_owned()),
         ..ServiceSpec::default()
-    };
-    Service { metadata: metadata(workload, options), spec: Some(spec), status: None }
+    }
 }
 
 pub(super) fn disruption_budget(workload: &Workload, setting: Setting<'_>) -> PodDisruptionBudget {
-    let spec = PodDisruptionBudgetSpec {
+    let spec = Some(budget(pod::selector(workload), setting.server));
+    PodDisruptionBudget { metadata: metadata(workload, setting.options), spec, status: None }
+}
+
+pub(super) fn budget(selector: BTreeMap<String, String>, server: &Server) -> PodDisruptionBudgetSpec {
+    PodDisruptionBudgetSpec {
         max_unavailable: Some(IntOrString::Int(1)),
-        selector: Some(label_selector(workload)),
-        // Replicas that fail anyway never hold up a drain.
-        unhealthy_pod_eviction_policy: setting.server.is_at_least(27).then(|| "AlwaysAllow".to_owned()),
+        selector: Some(selected(selector)),
+        // Pods that fail anyway never hold up a drain.
+        unhealthy_pod_eviction_policy: server.is_at_least(27).then(|| "AlwaysAllow".to_owned()),
         ..PodDisruptionBudgetSpec::default()
-    };
-    PodDisruptionBudget { metadata: metadata(workload, setting.options), spec: Some(spec), status: None }
+    }
 }
 
 pub(super) fn secret(workload: &Workload, setting: Setting<'_>) -> Secret {
@@ -102,6 +112,6 @@ fn metadata(workload: &Workload, options: &Options) -> ObjectMeta {
     }
 }
 
-fn label_selector(workload: &Workload) -> LabelSelector {
-    LabelSelector { match_labels: Some(pod::selector(workload)), ..LabelSelector::default() }
+pub(super) fn selected(labels: BTreeMap<String, String>) -> LabelSelector {
+    LabelSelector { match_labels: Some(labels), ..LabelSelector::default() }
 }

@@ -8,12 +8,13 @@ use k8s_openapi::api::core::v1::{
     PodSpec, PodTemplateSpec, SeccompProfile, SecretEnvSource, SecurityContext, SleepAction,
     TopologySpreadConstraint, Volume, VolumeMount,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use portway_backend::{EntryStyle, Environment, Workload};
 
-use super::{Setting, probe, resources};
+use super::{Setting, parts, probe, resources};
 use crate::names;
 use crate::options::Options;
+use crate::server::Server;
 
 /// The labels by which a workload's replicas are selected.
 pub(super) fn selector(workload: &Workload) -> BTreeMap<String, String> {
@@ -24,9 +25,6 @@ pub(super) fn selector(workload: &Workload) -> BTreeMap<String, String> {
 pub(super) fn template(workload: &Workload, setting: Setting<'_>) -> PodTemplateSpec {
     let options = setting.options;
     let name = names::object_name(&workload.id);
-    let spread = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"].map(|over| spread(workload, over));
-    let pull_secrets: Vec<_> =
-        options.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
     let folders = writable(options);
     let grace =
         probe::seconds(options.drain_notice).saturating_add(probe::seconds(workload.termination_grace));
@@ -35,13 +33,13 @@ pub(super) fn template(workload: &Workload, setting: Setting<'_>) -> PodTemplate
         containers: vec![container(workload, setting, &name, &folders)],
         // Variables for each Service of the namespace would be hundreds.
         enable_service_links: Some(false),
-        image_pull_secrets: (!pull_secrets.is_empty()).then_some(pull_secrets),
+        image_pull_secrets: pull_secrets(options),
         node_selector: (!options.node_selector.is_empty()).then(|| options.node_selector.clone()),
         security_context: Some(pod_security(options)),
         service_account_name: Some(name),
         termination_grace_period_seconds: Some(i64::try_from(grace).unwrap_or(i64::MAX)),
-        tolerations: resources::tolerations(workload, options),
-        topology_spread_constraints: Some(spread.to_vec()),
+        tolerations: resources::tolerations(resources::accelerators(workload), options),
+        topology_spread_constraints: Some(spread(&selector(workload))),
         volumes: (!folders.is_empty()).then(|| folders.iter().map(|(name, _)| empty(name)).collect()),
         ..PodSpec::default()
     };
@@ -70,12 +68,12 @@ fn container(workload: &Workload, setting: Setting<'_>, name: &str, folders: &[(
         args,
         env: Some(environment(workload)),
         env_from: Some(vec![EnvFromSource { secret_ref: Some(variables), ..EnvFromSource::default() }]),
-        lifecycle: pre_stop(setting),
+        lifecycle: pre_stop(setting.options, setting.server),
         liveness_probe: Some(probe::liveness(&workload.probe)),
         ports: Some(vec![port]),
         readiness_probe: Some(probe::readiness(&workload.probe)),
         resources: Some(resources::requirements(workload)),
-        security_context: Some(container_security(setting.options)),
+        security_context: Some(container_security(setting.options.read_only_root)),
         // The last lines are the message of a container that ends with an error.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         volume_mounts: (!folders.is_empty()).then(|| folders.iter().map(mount).collect()),
@@ -146,12 +144,12 @@ fn environment(workload: &Workload) -> Vec<EnvVar> {
 }
 
 /// Waits between the notice that a replica goes and the signal to it.
-pub(super) fn pre_stop(setting: Setting<'_>) -> Option<Lifecycle> {
-    let seconds = probe::seconds(setting.options.drain_notice);
+pub(super) fn pre_stop(options: &Options, server: &Server) -> Option<Lifecycle> {
+    let seconds = probe::seconds(options.drain_notice);
     if seconds == 0 {
         return None;
     }
-    let wait = if setting.server.is_at_least(30) {
+    let wait = if server.is_at_least(30) {
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
         LifecycleHandler { sleep: Some(SleepAction { seconds }), ..LifecycleHandler::default() }
     } else {
@@ -173,11 +171,11 @@ pub(super) fn pod_security(options: &Options) -> PodSecurityContext {
     }
 }
 
-pub(super) fn container_security(options: &Options) -> SecurityContext {
+pub(super) fn container_security(read_only_root: bool) -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
-        read_only_root_filesystem: Some(options.read_only_root),
+        read_only_root_filesystem: Some(read_only_root),
         ..SecurityContext::default()
     }
 }
@@ -196,15 +194,20 @@ fn empty(name: &str) -> Volume {
     Volume { name: name.to_owned(), empty_dir, ..Volume::default() }
 }
 
-fn spread(workload: &Workload, over: &str) -> TopologySpreadConstraint {
-    TopologySpreadConstraint {
-        label_selector: Some(LabelSelector {
-            match_labels: Some(selector(workload)),
-            ..LabelSelector::default()
-        }),
+/// Over nodes and zones, as far as there is room.
+pub(super) fn spread(selector: &BTreeMap<String, String>) -> Vec<TopologySpreadConstraint> {
+    let over = |key: &str| TopologySpreadConstraint {
+        label_selector: Some(parts::selected(selector.clone())),
         max_skew: 1,
-        topology_key: over.to_owned(),
+        topology_key: key.to_owned(),
         when_unsatisfiable: "ScheduleAnyway".to_owned(),
         ..TopologySpreadConstraint::default()
-    }
+    };
+    ["kubernetes.io/hostname", "topology.kubernetes.io/zone"].map(over).to_vec()
+}
+
+pub(super) fn pull_secrets(options: &Options) -> Option<Vec<LocalObjectReference>> {
+    let named = options.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() });
+    let named: Vec<_> = named.collect();
+    (!named.is_empty()).then_some(named)
 }

@@ -34,9 +34,17 @@ pub(super) fn requirements(workload: &Workload) -> ResourceRequirements {
     ResourceRequirements { limits, requests: Some(requests), ..ResourceRequirements::default() }
 }
 
+/// Both are requested, and the memory is never exceeded.
+pub(super) fn plain(cpu: Millicores, memory: MemoryMib) -> ResourceRequirements {
+    let memory = ("memory".to_owned(), bytes(memory));
+    let limits = Some(BTreeMap::from([memory.clone()]));
+    let requests = Some(BTreeMap::from([("cpu".to_owned(), cores(cpu)), memory]));
+    ResourceRequirements { limits, requests, ..ResourceRequirements::default() }
+}
+
 /// Taints that are no hindrance: those of the options, and by custom those of nodes with accelerators, which are named
 /// like the resource.
-pub(super) fn tolerations(workload: &Workload, options: &Options) -> Option<Vec<Toleration>> {
+pub(super) fn tolerations(accelerators: BTreeMap<&str, u32>, options: &Options) -> Option<Vec<Toleration>> {
     let asked = options.tolerations.iter().map(|toleration| Toleration {
         key: Some(toleration.key.clone()),
         operator: Some(if toleration.value.is_some() { "Equal" } else { "Exists" }.to_owned()),
@@ -44,7 +52,7 @@ pub(super) fn tolerations(workload: &Workload, options: &Options) -> Option<Vec<
         effect: toleration.effect.clone(),
         ..Toleration::default()
     });
-    let customary = accelerators(workload).into_keys().map(|name| Toleration {
+    let customary = accelerators.into_keys().map(|name| Toleration {
         key: Some(name.to_owned()),
         operator: Some("Exists".to_owned()),
         effect: Some("NoSchedule".to_owned()),
