@@ -3,6 +3,7 @@
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
 use super::probe::Right;
+use crate::rbac::{Features, Role};
 
 /// A right for each kind of object that the rules name.
 pub(super) fn of_rules(rules: &[PolicyRule]) -> Vec<Right> {
@@ -23,7 +24,11 @@ pub(super) fn of_rules(rules: &[PolicyRule]) -> Vec<Right> {
     rights
 }
 
-/// Who needs which rights.
+/// Who needs which rights, as far as they end at the namespace.
 pub(super) fn needed() -> Vec<(&'static str, Right)> {
-    Vec::new()
+    let of = |role: Role| {
+        let rights = of_rules(&role.rules(Features::new()));
+        rights.into_iter().map(move |right| (role.as_str(), right))
+    };
+    [Role::Gateway, Role::Deployer].into_iter().flat_map(of).collect()
 }
