@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, LogParams, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -37,6 +37,9 @@ async fn a_pod_on_the_fake_node_really_serves_and_goes_when_told() {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.contains("x-replica: one") && answer.ends_with("\r\n\r\nhi"), "{answer}");
+
+        let wanted = LogParams { tail_lines: Some(1), ..LogParams::default() };
+        assert_eq!(pods.logs("one", &wanted).await.unwrap(), "POST /score\n", "its log is served");
 
         pods.delete("one", &DeleteParams::default()).await.unwrap();
         await_condition(pods, "one", |found: Option<&Pod>| found.is_none()).await.unwrap();

@@ -1,8 +1,8 @@
 //! A small fake kubelet for API servers without nodes.
 //!
 //! It registers a node, gives every pod that is bound to it (in the namespaces it was told) an address `127.x.y.z` of
-//! its own, really serves HTTP there, and sets the pod's status as a kubelet does. A test stages failures by a
-//! [`Fate`]. The node has a taint and a label, so that it gets only pods that were [placed](Kubelet::place) on it:
+//! its own, really serves HTTP there, and sets the pod's status as a kubelet does. It serves logs to the API server, one
+//! line for each request. A test stages failures by a [`Fate`]. The node has a taint and a label, so that it gets only pods that were [placed](Kubelet::place) on it:
 //! tests that run at the same time, and real nodes, do not disturb each other.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -30,6 +31,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// The label and the taint of a fake node; the value is the node's name.
 pub(crate) const FAKE_NODE: &str = "portway.dev/fake-node";
@@ -132,13 +136,17 @@ impl Kubelet {
     /// Registers a node with `room` and begins to run the pods of `namespaces` that are bound to it.
     pub(crate) async fn start(client: &Client, namespaces: &[&str], room: &Room) -> Self {
         sweep(client).await;
-        let node = register(client, room).await;
+        let (logs, listener) =
+            (Logs::default(), TcpListener::bind("127.0.0.1:0").await.expect("a port is free"));
+        let port = listener.local_addr().expect("it listens").port();
+        let node = register(client, room, port).await;
         let namespaces: Vec<String> = namespaces.iter().map(|&each| each.to_owned()).collect();
         let plan = Plan { next: Fate::Ready, named: HashMap::new(), holds_terminating: false };
         let (plan, plans) = watch::channel(plan);
         let mut tasks = JoinSet::new();
         let pods = namespaces.iter().map(|name| Api::namespaced(client.clone(), name)).collect();
-        tasks.spawn(Runner::new(client.clone(), &node, plans).run(pods));
+        tasks.spawn(Runner::new(client.clone(), &node, plans, logs.clone()).run(pods));
+        tasks.spawn(serve_logs(listener, logs));
         tasks.spawn(heartbeats(client.clone(), node.clone()));
         Self { client: client.clone(), node, namespaces, plan, tasks }
     }
@@ -210,7 +218,7 @@ async fn forget(client: &Client, node: &str) {
 }
 
 /// Makes the node, and returns once nothing but our own taint keeps pods away.
-async fn register(client: &Client, room: &Room) -> String {
+async fn register(client: &Client, room: &Room, port: u16) -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let name = format!("portway-fake-{}-{number}", std::process::id());
@@ -230,6 +238,7 @@ async fn register(client: &Client, room: &Room) -> String {
     let mut status = node_status();
     status["status"]["capacity"] = capacity.clone();
     status["status"]["allocatable"] = capacity;
+    status["status"]["daemonEndpoints"] = json!({"kubeletEndpoint": {"Port": port}});
     patch_status(&nodes, &name, &status).await.expect("the status of a fake node can be set");
     renew(client, &name).await;
     // An admission plugin taints new nodes as not ready; the node controller, if there is one, takes that back.
@@ -319,11 +328,12 @@ struct Runner {
     node: String,
     plans: watch::Receiver<Plan>,
     kept: HashMap<String, Kept>,
+    logs: Logs,
 }
 
 impl Runner {
-    fn new(client: Client, node: &str, plans: watch::Receiver<Plan>) -> Self {
-        Self { client, node: node.to_owned(), plans, kept: HashMap::new() }
+    fn new(client: Client, node: &str, plans: watch::Receiver<Plan>, logs: Logs) -> Self {
+        Self { client, node: node.to_owned(), plans, kept: HashMap::new(), logs }
     }
 
     async fn run(mut self, namespaces: Vec<Api<Pod>>) {
@@ -382,11 +392,12 @@ impl Runner {
             return;
         }
         if fate.runs() && kept.server.is_none() {
-            kept.server = Some(Server::start(&pod).await);
+            kept.server = Some(Server::start(&pod, self.logs.clone()).await);
         }
         if !fate.runs() {
             kept.server = None;
         }
+        self.logs.of_fate(&pod.name_any(), &fate);
         let status = pod_status(&pod, &fate, kept.server.as_ref().map(|server| server.address));
         match patch_status(&api, &pod.name_any(), &status).await {
             Ok(_) => {
@@ -507,10 +518,11 @@ impl Drop for Server {
 }
 
 impl Server {
-    async fn start(pod: &Pod) -> Self {
+    async fn start(pod: &Pod, logs: Logs) -> Self {
         let listener = listener().await;
         let address = listener.local_addr().expect("it listens");
-        let accepting = tokio::spawn(accept(listener, pod.name_any()));
+        logs.write(&pod.name_any(), &format!("listening on {address}"));
+        let accepting = tokio::spawn(accept(listener, pod.name_any(), logs));
         Self { address, accepting }
     }
 }
@@ -531,14 +543,17 @@ async fn listener() -> TcpListener {
     panic!("no address of 127.0.0.0/8 has port {PORT} free");
 }
 
-async fn accept(listener: TcpListener, pod: String) {
+async fn accept(listener: TcpListener, pod: String, logs: Logs) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         while connections.try_join_next().is_some() {}
-        let pod = pod.clone();
+        let (pod, logs) = (pod.clone(), logs.clone());
         connections.spawn(async move {
-            let service = hyper::service::service_fn(move |request| answer(request, pod.clone()));
+            let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+                logs.write(&pod, &format!("{} {}", request.method(), request.uri()));
+                answer(request, pod.clone())
+            });
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -562,4 +577,69 @@ async fn answer(request: Request<Incoming>, pod: String) -> Result<Response<Full
         response.headers_mut().insert("x-replica", name);
     }
     Ok(response)
+}
+
+// === Logs ===
+
+/// What each pod wrote, in its present run and in the one before.
+#[derive(Clone, Default)]
+struct Logs(Arc<Mutex<HashMap<String, [Vec<String>; 2]>>>);
+
+impl Logs {
+    fn write(&self, pod: &str, line: &str) {
+        self.0.lock().expect("nobody panics").entry(pod.to_owned()).or_default()[0].push(line.to_owned());
+    }
+
+    /// A pod that crashed has written why.
+    fn of_fate(&self, pod: &str, fate: &Fate) {
+        if let Fate::CrashLoop { code, .. } = fate {
+            let mut all = self.0.lock().expect("nobody panics");
+            all.entry(pod.to_owned()).or_default()[1].push(format!("ending with {code}"));
+        }
+    }
+
+    /// `/containerLogs/NAMESPACE/POD/CONTAINER?tailLines=…&previous=true`
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let pod = request.uri().path().split('/').nth(3).unwrap_or_default();
+        let query = request.uri().query().unwrap_or_default();
+        let value = |key: &str| {
+            query.split('&').filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == key)
+        };
+        let run = usize::from(value("previous").is_some_and(|(_, value)| value == "true"));
+        let lines = value("tailLines").and_then(|(_, count)| count.parse().ok()).unwrap_or(usize::MAX);
+        let all = self.0.lock().expect("nobody panics");
+        let written = all.get(pod).map(|runs| &runs[run]).filter(|lines| !lines.is_empty());
+        let Some(written) = written else {
+            let mut response = Response::new(Full::from(format!("no log of pod {pod}\n")));
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            return response;
+        };
+        let last = &written[written.len().saturating_sub(lines)..];
+        Response::new(Full::from(last.iter().map(|line| format!("{line}\n")).collect::<String>()))
+    }
+}
+
+/// Serves logs as a kubelet does, with a certificate that nobody has signed.
+async fn serve_logs(listener: TcpListener, logs: Logs) {
+    let own =
+        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate can be made");
+    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).expect("a key as it should be");
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![own.cert.into()], key);
+    let acceptor = TlsAcceptor::from(Arc::new(config.expect("the key is that of the certificate")));
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        while connections.try_join_next().is_some() {}
+        let (acceptor, logs) = (acceptor.clone(), logs.clone());
+        connections.spawn(async move {
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let service = hyper::service::service_fn(move |request| {
+                let answer = logs.answer(&request);
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
 }
