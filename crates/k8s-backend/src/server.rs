@@ -74,3 +74,19 @@ impl Server {
         lacks
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        let is = |version: &str| Server { version: version.to_owned(), ..Server::current() }.is_at_least(30);
+        for new in ["v1.30.0", "v1.33.2-gke.100", "v1.30+", "v1.100.0", "v2.0.0"] {
+            assert!(is(new), "{new}");
+        }
+        for old in ["v1.29.9", "v1.3.0", "v1.20.2", "", "v1", "unknown"] {
+            assert!(!is(old), "{old}");
+        }
+    }
+}

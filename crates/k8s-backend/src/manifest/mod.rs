@@ -48,7 +48,8 @@
 //!
 //! # Rights
 //!
-//! Not root, no new privileges, no capabilities, the runtime's seccomp profile, and by choice a read-only root. An image
+//! Not root, no new privileges, no capabilities, the runtime's seccomp profile, and by choice a read-only root: what the Pod
+//! Security Standard `restricted` asks for. An image
 //! that starts as root, or whose user is a name instead of a number, needs
 //! [`Options::run_as_user`](crate::Options::run_as_user).
 //!

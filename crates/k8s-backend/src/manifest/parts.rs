@@ -91,8 +91,8 @@ pub(super) fn secret(workload: &Workload, setting: Setting<'_>) -> Secret {
     metadata.annotations.get_or_insert_default().extend([salt]);
     let variables = workload.variables.iter();
     let data = variables.map(|(name, value)| (name.clone(), ByteString(value.clone().into_bytes())));
-    let type_ = Some("Opaque".to_owned());
-    Secret { metadata, data: Some(data.collect()), type_, ..Secret::default() }
+    let data = Some(data.collect::<BTreeMap<_, _>>()).filter(|data| !data.is_empty());
+    Secret { metadata, data, type_: Some("Opaque".to_owned()), ..Secret::default() }
 }
 
 pub(super) fn service_account(workload: &Workload, options: &Options) -> ServiceAccount {

@@ -21,7 +21,8 @@ pub(super) fn readiness(probe: &ProbeSpec) -> Probe {
 pub(super) fn liveness(probe: &ProbeSpec) -> Probe {
     Probe {
         failure_threshold: number(probe.failure_threshold.get().into()),
-        initial_delay_seconds: number(seconds(probe.initial_delay)),
+        // 0 is the same as nothing, and the server leaves it out.
+        initial_delay_seconds: number(seconds(probe.initial_delay)).filter(|delay| *delay > 0),
         period_seconds: number(seconds(probe.period).max(1)),
         ..common(probe)
     }
