@@ -67,6 +67,11 @@ impl Applied {
         Arc::clone(locked(&self.places).entry(id.clone()).or_default())
     }
 
+    /// Forgets everything, so that nothing is put back any more.
+    pub(crate) fn forget_all(&self) {
+        locked(&self.places).values().for_each(|place| place.forget());
+    }
+
     /// Where the workloads arrive that were changed by somebody else; `None` when somebody has asked before.
     pub(crate) fn to_correct(&self) -> Option<mpsc::UnboundedReceiver<WorkloadId>> {
         locked(&self.to_correct).take()
@@ -118,7 +123,8 @@ fn fingerprint(deployment: &Deployment) -> u64 {
 pub(crate) fn essence(object: &Value) -> Value {
     let mut essence = object.clone();
     let Some(fields) = essence.as_object_mut() else { return essence };
-    for key in ["apiVersion", "kind", "status"] {
+    // `secrets` of a ServiceAccount are added by the server's token controller (before 1.24).
+    for key in ["apiVersion", "kind", "status", "secrets"] {
         fields.remove(key);
     }
     if let Some(spec) = fields.get_mut("spec").and_then(Value::as_object_mut) {

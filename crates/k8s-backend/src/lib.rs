@@ -1,10 +1,13 @@
 //! Portway's seams on Kubernetes: the cluster is the database.
 #![forbid(unsafe_code)]
 
+mod apply;
 mod backend;
 mod clock;
 mod conflicts;
 mod connect;
+mod correct;
+mod deployer_lease;
 pub mod doctor;
 mod drift;
 mod error;
@@ -19,6 +22,7 @@ mod options;
 mod ownership;
 mod part;
 pub mod rbac;
+mod remove;
 mod replicas;
 mod scale;
 mod server;

@@ -4,11 +4,15 @@
 //! image that serves on `$PORT`, for clusters with real nodes; without it a fake kubelet of this folder runs the pods.
 //! Each test works in a namespace of its own and leaves nothing behind.
 
+#[path = "cluster/apply.rs"]
+mod apply;
 #[path = "support/kubelet.rs"]
 mod kubelet;
 #[path = "cluster/leases.rs"]
 mod leases;
 #[path = "cluster/replicas.rs"]
 mod replicas;
+#[path = "cluster/scale.rs"]
+mod scale;
 #[path = "support/site.rs"]
 mod site;

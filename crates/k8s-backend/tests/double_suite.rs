@@ -93,7 +93,8 @@ async fn watches_end_break_and_expire() {
     let maps = maps(server.client("default"));
     let made = maps.create(&PostParams::default(), &config_map("a")).await.unwrap();
     let from = made.resource_version().unwrap();
-    let watch = async |from: &str| maps.watch(&WatchParams::default(), from).await.map(|events| events.boxed());
+    let watch =
+        async |from: &str| maps.watch(&WatchParams::default(), from).await.map(|events| events.boxed());
 
     let mut events = watch(&from).await.unwrap();
     server.until_watched("configmaps", 1).await;

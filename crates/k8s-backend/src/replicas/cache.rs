@@ -148,7 +148,7 @@ impl<V: Settled + PartialEq> Cache<V> {
     }
 }
 
-fn revision<K: Resource>(object: &K) -> Option<u64> {
+pub(super) fn revision<K: Resource>(object: &K) -> Option<u64> {
     object.meta().resource_version.as_ref()?.parse().ok()
 }
 

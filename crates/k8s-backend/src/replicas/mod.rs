@@ -52,6 +52,8 @@ impl Drop for Following {
 pub(crate) struct Known {
     state: Mutex<State>,
     progress: watch::Sender<[Progress; 2]>,
+    /// The newest revision of a Deployment that was shown.
+    reached: watch::Sender<u64>,
     /// Wakes the watches of either kind from the wait before their next try.
     hurry: [Notify; 2],
 }
@@ -66,8 +68,8 @@ struct State {
 
 impl Default for Known {
     fn default() -> Self {
-        let (state, hurry) = Default::default();
-        Self { state, progress: watch::Sender::new([Progress::Listing, Progress::Listing]), hurry }
+        let (state, reached, hurry) = Default::default();
+        Self { state, progress: watch::Sender::new([Progress::Listing, Progress::Listing]), reached, hurry }
     }
 }
 
@@ -94,6 +96,16 @@ impl Inner {
         });
         known.listed().await?;
         Ok(known.subscribe(id))
+    }
+
+    /// Waits until whoever watches has been shown a Deployment of this revision or a newer one, so that after an order
+    /// nobody takes a status from before it for its outcome. A watch that is interrupted is not waited for.
+    pub(crate) async fn shown(&self, revision: Option<&str>) {
+        let Some(revision) = revision.and_then(|revision| revision.parse::<u64>().ok()) else { return };
+        if self.replicas.following.get().is_some() {
+            let mut reached = self.replicas.known.reached.subscribe();
+            let _ = tokio::time::timeout(PATIENCE, reached.wait_for(|reached| *reached >= revision)).await;
+        }
     }
 
     /// How long replicas that became ready took to be shown.
@@ -135,9 +147,18 @@ impl Known {
     }
 
     fn saw_deployment(&self, event: Event<Deployment>) {
+        let revision = match &event {
+            Event::InitApply(deployment) | Event::Apply(deployment) => cache::revision(deployment),
+            Event::Init | Event::InitDone | Event::Delete(_) => None,
+        };
         let mut state = self.state();
         let changed = state.deployments.take(event, DeploymentView::of);
         state.publish(&changed);
+        self.reached.send_if_modified(|reached| {
+            let is_newer = revision > Some(*reached);
+            *reached = revision.unwrap_or_default().max(*reached);
+            is_newer
+        });
     }
 
     fn saw_pod(&self, event: Event<Pod>) {
@@ -157,6 +178,9 @@ impl Known {
         receiver
     }
 }
+
+/// How long an order waits for a watch to show its outcome.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 fn refusal(progress: &[Progress; 2]) -> Option<Arc<BackendError>> {
     progress.iter().find_map(|each| match each {
