@@ -3,6 +3,7 @@
 
 mod apply;
 mod backend;
+mod catalog;
 mod clock;
 mod conflicts;
 mod connect;

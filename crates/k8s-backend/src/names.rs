@@ -28,9 +28,11 @@ pub(crate) const VERSION: &str = "portway.dev/version";
 pub(crate) const CONFIG_DIGEST: &str = "portway.dev/config-digest";
 /// The annotation of a workload's Secret with the salt of [`CONFIG_DIGEST`].
 pub(crate) const SALT: &str = "portway.dev/config-salt";
+/// The label with the kind of document that an object holds.
+pub(crate) const DOCUMENT: &str = "portway.dev/document";
 /// The annotation with the full name of a document or lease, which the object's own name shortens.
 pub(crate) const FULL_NAME: &str = "portway.dev/name";
-/// The annotation that says which deployer owns an object.
+/// The annotation that says which deployer owns an object; of documents a label as well.
 pub(crate) const OWNER: &str = "portway.dev/owner";
 /// The annotation with the number of the highest fence that scaled a workload or held a lease.
 pub(crate) const FENCE: &str = "portway.dev/fence";

@@ -6,6 +6,8 @@
 
 #[path = "cluster/apply.rs"]
 mod apply;
+#[path = "cluster/catalog.rs"]
+mod catalog;
 #[path = "support/kubelet.rs"]
 mod kubelet;
 #[path = "cluster/leases.rs"]
