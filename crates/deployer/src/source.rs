@@ -31,7 +31,7 @@ pub struct Source {
     /// What the replicas run.
     #[serde(flatten)]
     pub code: Code,
-    /// The script's arguments.
+    /// The arguments of the script, or of the image's own entry point.
     pub arguments: Vec<String>,
     /// How the script serves; `None`: as [`entry_style`] reads it, and inside a given image [`EntryStyle::Listens`].
     pub style: Option<EntryStyle>,
@@ -106,7 +106,7 @@ impl Source {
         }
         let style = match &self.code {
             Code::Project { folder, script } => self.check_project(folder, script, &mut faults),
-            Code::Image { reference, script } => self.check_image(reference, script.as_deref(), &mut faults),
+            Code::Image { reference, .. } => self.check_image(reference, &mut faults),
         };
         if faults.is_empty() { Ok(style) } else { Err(faults) }
     }
@@ -127,7 +127,7 @@ impl Source {
         }
     }
 
-    fn check_image(&self, reference: &str, script: Option<&str>, faults: &mut Vec<Fault>) -> EntryStyle {
+    fn check_image(&self, reference: &str, faults: &mut Vec<Fault>) -> EntryStyle {
         if !is_reference(reference) {
             let shown: String = reference.chars().take(200).collect();
             let message = format!("{shown:?} is no image; name it as repository@sha256:…, or repository:tag");
@@ -137,11 +137,6 @@ impl Source {
             let message =
                 "the image is given, so a base image, docker steps and conda packages can't be added to it";
             faults.push(Fault::new("image", message));
-        }
-        if script.is_none() && !self.arguments.is_empty() {
-            let message =
-                "the image's own entry point takes none; name a script inside the image, or leave them out";
-            faults.push(Fault::new("arguments", message));
         }
         self.style.unwrap_or(EntryStyle::Listens)
     }
@@ -184,8 +179,7 @@ mod tests {
         }
         let mut source = Source::given("");
         source.image.base = Some("python".into());
-        source.arguments.push("--fast".into());
-        assert_eq!(fields(&source), ["reference", "image", "arguments"]);
+        assert_eq!(fields(&source), ["reference", "image"]);
     }
 
     #[test]
