@@ -9,11 +9,13 @@ use lexopt::prelude::*;
 use portway_deploy_config::Connectivity;
 use portway_k8s_backend::Options;
 use portway_k8s_backend::doctor::{Surroundings, examine};
+use portway_k8s_backend::rbac::Role;
 
 const HELP: &str = "\
 Usage: k8s_doctor [OPTIONS]
 
   --namespace NAME       where everything is [default: default]
+  --role ROLE            whose rights are asked about, gateway or deployer [default: both]
   --context NAME         a context of the kubeconfig [default: its current one]
   --image REFERENCE      an image of a model; may be repeated
   --gateway-image REF    the gateway's, if it runs in the cluster
@@ -43,6 +45,13 @@ fn parse() -> Result<(Options, Surroundings), lexopt::Error> {
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("namespace") => options.namespace = arguments.value()?.string()?,
+            Long("role") => {
+                surroundings.roles = vec![match arguments.value()?.string()?.as_str() {
+                    "gateway" => Role::Gateway,
+                    "deployer" => Role::Deployer,
+                    other => return Err(format!("{other:?} is neither gateway nor deployer").into()),
+                }];
+            }
             Long("context") => options.context = Some(arguments.value()?.string()?),
             Long("image") => surroundings.images.push(arguments.value()?.string()?),
             Long("gateway-image") => surroundings.gateway_image = Some(arguments.value()?.string()?),

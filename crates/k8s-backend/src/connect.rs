@@ -28,6 +28,9 @@ impl K8sBackend {
     /// Connecting may take 10 s. A request has to be answered within 30 s, and its answer must not pause for longer; watches
     /// and followed logs are exempt: the watcher looks after those. A refusal is not retried here, so that it is heard at once.
     ///
+    /// TLS is rustls' with the process's own crypto provider, `ring` where nothing else is compiled in; a program with several of
+    /// them installs one first.
+    ///
     /// # Errors
     ///
     /// [`Invalid`](portway_backend::ErrorKind::Invalid) when there is no kubeconfig or it cannot be used,

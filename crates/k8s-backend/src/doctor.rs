@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::connect;
 use crate::options::Options;
+use crate::rbac::Role;
 use look::Looker;
 use plan::{Check, Place};
 use probe::Probe;
@@ -36,9 +37,11 @@ pub use report::{Diagnosis, Line, Outcome};
 /// surroundings.images.push("registry.example/models/iris:1".into());
 /// surroundings.model_calls.push(("features.example".into(), 5432));
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Surroundings {
+    /// Whose rights these credentials must have. Default: a gateway's and a deployer's.
+    pub roles: Vec<Role>,
     /// The gateway's image, if it runs in the cluster.
     pub gateway_image: Option<String>,
     /// Images of models.
@@ -55,7 +58,20 @@ impl Surroundings {
     /// Nothing but the cluster itself.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            roles: vec![Role::Gateway, Role::Deployer],
+            gateway_image: None,
+            images: Vec::new(),
+            scoring: None,
+            model_calls: Vec::new(),
+            original: None,
+        }
+    }
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -105,7 +121,7 @@ async fn follow(plan: Vec<Check>, looker: &impl Look) -> Diagnosis {
     for Check { phase, place, probe, purpose, is_gate } in plan {
         let what = probe.to_string();
         let outcome = if let Some(before) = blocked.get(&place) {
-            Outcome::LeftOut(format!("because of: {before}"))
+            Outcome::LeftOut(format!("waits for: {before}"))
         } else {
             let seen = timeout(LIMIT, looker.look(&probe)).await;
             match seen

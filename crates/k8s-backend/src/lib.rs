@@ -1,4 +1,65 @@
 //! Portway's seams on Kubernetes: the cluster is the database.
+//!
+//! [`K8sBackend`] implements `Fleet`, `Backend`, `Catalog` and `Leases` of `portway-backend` over one namespace. A deployer and
+//! any number of gateways, in the cluster or outside it, meet there and share nothing else.
+//!
+//! # What lies where
+//!
+//! | what | where | who reads it |
+//! |---|---|---|
+//! | a workload | a Deployment; Service, PodDisruptionBudget, ServiceAccount and a Secret of its variables belong to it | deployer; gateways its number and pods |
+//! | endpoint documents, verifiers, models, operations | a ConfigMap each | deployer, gateways |
+//! | credentials | a Secret each | deployer |
+//! | leases | a Lease each, with the fence as an annotation | whoever contends for it |
+//!
+//! All of it bears the label `app.kubernetes.io/managed-by: portway`, and the annotation `portway.dev/owner` says whose it is
+//! ([`Options::owner`]). What is another's is never touched: `Conflict` names the owner. [`manifest`] says what a workload
+//! becomes, field by field.
+//!
+//! # Rights
+//!
+//! A gateway and a deployer need different ones, and [`rbac`] writes them out; both end at the namespace. A right that is missing
+//! is an error that names the verb and the kind of object.
+//!
+//! # Time and failure
+//!
+//! [`K8sBackend::connect`] makes a client whose connections are up within 10 s and whose requests are answered within 30 s; a client
+//! that is handed to [`K8sBackend::from_client`] keeps the limits that it has. Watches have none: a connection that is dead is
+//! noticed by the watcher and the watch begun again, with pauses that grow while the server is away. What was last seen stays
+//! readable meanwhile.
+//!
+//! Nothing is retried below the seams but a write that met another one. The kind of an error says what may help: `Unavailable`
+//! passes by itself (the server is away, overloaded, or has a webhook that does not answer), `Capacity` when there is room again
+//! (a quota), `Conflict` after another look, `Invalid` after somebody has changed something (a right, a namespace, a
+//! certificate, a policy, the request). Messages are this crate's; the server's words are the
+//! [`source`](std::error::Error::source), unless they may quote a secret.
+//!
+//! # Servers
+//!
+//! Those that `kube` supports, 1.32 and newer. [`Server::lacks`] says what an older one lacks and what follows; server-side apply
+//! (1.18) is the least.
+//!
+//! # Where to look when it does not work
+//!
+//! [`doctor::examine`] looks at everything in the order of need, from the name server to the nodes, and names the first thing
+//! that fails with its remedy.
+//!
+//! # Examples
+//!
+//! ```no_run
+//! use portway_backend::{Backend, Environment, Fleet, Program, Workload, WorkloadId};
+//! use portway_k8s_backend::{K8sBackend, Options};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut options = Options::new();
+//! options.namespace = "models".into();
+//! let backend = K8sBackend::connect(options).await?;
+//! let id = WorkloadId::new("iris".parse()?, "first".parse()?);
+//! let image = Environment::Image { reference: "registry.example/iris@sha256:…".into() };
+//! backend.apply(&Workload::new(id.clone(), Program::entry_point(), image)).await?;
+//! backend.watch(&id).await?.wait_for(|status| status.ready() == 1).await?;
+//! # Ok(()) }
+//! ```
 #![forbid(unsafe_code)]
 
 mod apply;

@@ -111,11 +111,7 @@ impl Looker {
     async fn offers(&self) -> Seen {
         let server = Server::ask(&self.client().await?).await.map_err(|error| words(&error))?;
         let lacks = server.lacks();
-        if lacks.is_empty() {
-            Ok(Sight::Well(String::new()))
-        } else {
-            Ok(Sight::Advice(format!("it lacks {}", lacks.join("; "))))
-        }
+        if lacks.is_empty() { Ok(Sight::Well(String::new())) } else { Ok(Sight::Advice(lacks.join("; "))) }
     }
 
     async fn quotas(&self) -> Seen {

@@ -10,6 +10,7 @@ use super::probe::Probe;
 use super::rights;
 use crate::names::{COMPONENT, GATEWAY, MANAGED_BY, MANAGER, PORT, REPLICA};
 use crate::options::Options;
+use crate::rbac::Role;
 
 /// Where the API server is.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,7 +43,7 @@ pub(super) enum Place {
 pub(super) fn plan(server: &ApiServer, options: &Options, surroundings: &Surroundings) -> Vec<Check> {
     let mut plan = Plan { server, checks: Vec::new(), seen: HashSet::new() };
     plan.reach(Phase::ClusterCreation, &server.host, server.port, "the API server");
-    plan.ask_server(options);
+    plan.ask_server(options, &surroundings.roles);
     let needs = needs(server, surroundings);
     let original = surroundings.original.as_ref().map(|original| original.requirements()).unwrap_or_default();
     let mut list: Vec<Requirement> = needs.into_iter().chain(original).collect();
@@ -128,21 +129,25 @@ impl Plan<'_> {
     }
 
     fn connect(&mut self, phase: Phase, host: &str, port: u16, purpose: &'static str) {
-        let (place, host) = (self.place(host), host.to_owned());
         let is_server = host == self.server.host && port == self.server.port;
+        let place = match self.place(host) {
+            Place::Server if !is_server => Place::Host(format!("{host}:{port}")),
+            place => place,
+        };
+        let host = host.to_owned();
         self.push(phase, place.clone(), Probe::Connect { host: host.clone(), port }, purpose, true);
         if (is_server && self.server.is_encrypted) || (!is_server && port == HTTPS) {
             self.push(phase, place, Probe::Encrypt { host, port, is_server }, purpose, true);
         }
     }
 
-    fn ask_server(&mut self, options: &Options) {
+    fn ask_server(&mut self, options: &Options, roles: &[Role]) {
         let phase = Phase::ClusterCreation;
         let mut ask = |probe, purpose, is_gate| self.push(phase, Place::Server, probe, purpose, is_gate);
         ask(Probe::Credentials, "everything", true);
         let name = options.namespace.clone();
         ask(Probe::Namespace { name }, "everything", false);
-        for (role, right) in rights::needed() {
+        for (role, right) in rights::needed(roles) {
             ask(Probe::Rights { role, right }, "its work", false);
         }
         ask(Probe::Offers, "what older servers lack", false);

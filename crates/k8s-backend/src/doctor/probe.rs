@@ -17,7 +17,7 @@ pub(super) enum Probe {
     Namespace { name: String },
     /// A role's rights on a kind of object.
     Rights { role: &'static str, right: Right },
-    /// The API groups that can be used.
+    /// What this crate can use of an API server is there.
     Offers,
     /// Quotas of the namespace that are used up.
     Quotas,
@@ -62,7 +62,7 @@ impl fmt::Display for Probe {
                 }
                 if right.names.is_empty() { Ok(()) } else { write!(f, " {}", right.names.join(", ")) }
             }
-            Self::Offers => f.write_str("the API server has what can be used"),
+            Self::Offers => f.write_str("the API server lacks nothing"),
             Self::Quotas => f.write_str("the namespace's quotas leave room"),
             Self::Nodes => f.write_str("there are nodes to run on"),
             Self::Pods { pods, port, .. } => write!(f, "pods of the {pods} are reached on port {port}"),

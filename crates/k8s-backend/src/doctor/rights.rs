@@ -24,11 +24,11 @@ pub(super) fn of_rules(rules: &[PolicyRule]) -> Vec<Right> {
     rights
 }
 
-/// Who needs which rights, as far as they end at the namespace.
-pub(super) fn needed() -> Vec<(&'static str, Right)> {
-    let of = |role: Role| {
-        let rights = of_rules(&role.rules(Features::new()));
-        rights.into_iter().map(move |right| (role.as_str(), right))
+/// Which rights these roles need, as far as they end at the namespace.
+pub(super) fn needed(roles: &[Role]) -> Vec<(&'static str, Right)> {
+    let of = |role: &Role| {
+        let name = role.as_str();
+        of_rules(&role.rules(Features::new())).into_iter().map(move |right| (name, right))
     };
-    [Role::Gateway, Role::Deployer].into_iter().flat_map(of).collect()
+    roles.iter().flat_map(of).collect()
 }
