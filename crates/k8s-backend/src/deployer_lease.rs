@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use k8s_openapi::api::coordination::v1::Lease as Object;
 use portway_backend::{BackendError, ErrorKind, Lease, Leases as _};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::Mutex;
@@ -80,9 +79,7 @@ async fn renew(backend: std::sync::Weak<crate::backend::Inner>, lease: Lease, is
 
 /// Who holds it, as far as that can be seen.
 async fn holder(backend: &K8sBackend, name: &str) -> String {
-    let object = backend.inner.kept_lease(name).object_name();
-    let found = backend.inner.api::<Object>().get_opt(&object).await.ok().flatten();
-    let holder = found.and_then(|lease| lease.spec?.holder_identity);
+    let holder = backend.inner.lease_holder(name).await.ok().flatten();
     holder.map_or_else(|| "its process is unknown".to_owned(), |holder| format!("it is {holder}"))
 }
 

@@ -3,6 +3,7 @@
 //! Skips without one, in one line; fails then with `PORTWAY_REQUIRE_SERVICES=1`. `PORTWAY_CLUSTER_IMAGE` names an
 //! image that serves on `$PORT`, for clusters with real nodes; without it a fake kubelet of this folder runs the pods.
 //! Each test works in a namespace of its own and leaves nothing behind.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "cluster/apply.rs"]
 mod apply;

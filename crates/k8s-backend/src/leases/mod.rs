@@ -193,7 +193,7 @@ impl Inner {
         Ok(Found { object, record, until })
     }
 
-    pub(crate) fn kept_lease<'a>(&'a self, name: &'a str) -> Kept<'a> {
+    fn kept_lease<'a>(&'a self, name: &'a str) -> Kept<'a> {
         Kept { component: "lease", kind: "lease", owner: &self.options.owner, name }
     }
 
