@@ -272,9 +272,9 @@ const GRANTS: &[Grant] = {
         grant(Deployer, Always, "apps", "deployments", &["list", "watch"]),
         grant(Deployer, Always, "", "pods", &["list", "watch"]),
         grant(Deployer, Always, "", "pods/log", &["get"]),
-        // Documents; credentials lie in Secrets.
-        grant(Deployer, Always, "", "configmaps", &["create", "delete", "get", "list", "update", "watch"]),
-        grant(Deployer, Always, "", "secrets", &["list", "update", "watch"]),
+        // Documents. Credentials lie in Secrets, where nobody lists or watches them.
+        grant(Deployer, Always, "", "configmaps", &["create", "delete", "get", "list", "patch", "watch"]),
+        grant(Deployer, Always, "", "secrets", &["create", "delete", "get", "patch"]),
         // One deployer for each name.
         grant(Deployer, Always, "coordination.k8s.io", "leases", &["create", "get", "update"]),
         // Never beside another autoscaler.
