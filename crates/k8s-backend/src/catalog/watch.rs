@@ -97,6 +97,8 @@ impl<K: Sheet> Reader<K> {
         if self.last_failure.elapsed() > PEACE {
             self.failures = 0;
         }
+        // The watcher knows this as an event of a watch, and asks again for the same version if it is the answer to one.
+        let is_expired = matches!(&error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410);
         let reason = reason(self.kind, error);
         if self.failures == 0 {
             tracing::warn!(error = %reason, "the watch of documents has failed and is tried again");
@@ -108,7 +110,7 @@ impl<K: Sheet> Reader<K> {
         tokio::time::sleep(pause).await;
         self.last_failure = Instant::now();
         // A server that was restored from a backup may not know the version yet from which the watcher would go on.
-        if self.failures.is_multiple_of(FAILURES_UNTIL_LIST) {
+        if is_expired || self.failures.is_multiple_of(FAILURES_UNTIL_LIST) {
             self.events = events(&self.api, &self.config);
         }
     }
