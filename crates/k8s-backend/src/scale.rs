@@ -9,10 +9,13 @@
 //!    get through: the new fence has changed the Deployment.
 //!
 //! The order in which a ReplicaSet gives up pods begins with those that are not ready: a starting replica goes before a
-//! drained one, which then is given requests again.
+//! drained one, which then is given requests again. Without deletion cost it goes on with those that became ready last,
+//! in whole seconds: a replica that comes in place of a deleted one and is ready within the same second as others, before
+//! the lower number has arrived, may stay in the place of one of them. Programs take longer than that to start.
 
 use std::collections::BTreeSet;
 
+use futures_util::future::try_join_all;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec};
 use k8s_openapi::api::core::v1::Pod;
@@ -66,7 +69,7 @@ struct Scaling<'a> {
     marked: BTreeSet<&'a ReplicaId>,
 }
 
-impl Scaling<'_> {
+impl<'a> Scaling<'a> {
     /// `false` if somebody else changed the Deployment in between.
     async fn attempt(&mut self) -> Result<bool, BackendError> {
         let mut deployment = self.read().await?;
@@ -125,41 +128,59 @@ impl Scaling<'_> {
 
     /// Sees to it that of the drained replicas `count` go first.
     async fn mark(&mut self, count: i32, generation: i64) -> Result<(), BackendError> {
-        let count = usize::try_from(count).unwrap_or(0);
-        for replica in self.drained {
-            if self.marked.len() >= count {
-                break;
-            }
-            if !self.marked.contains(replica) && self.mark_one(replica, generation).await? {
-                self.marked.insert(replica);
+        let missing = usize::try_from(count).unwrap_or(0).saturating_sub(self.marked.len());
+        let fresh: Vec<_> = self.drained.iter().filter(|replica| !self.marked.contains(replica)).collect();
+        let mut found = Vec::new();
+        if missing > 0 {
+            for some in fresh.chunks(AT_ONCE) {
+                let some = try_join_all(some.iter().map(|replica| self.candidate(replica))).await?;
+                found.extend(some.into_iter().flatten());
             }
         }
+        found.truncate(missing);
+        // All are told before the number is lowered, and close together: a server without deletion cost has begun to
+        // replace the first of them.
+        for some in found.chunks(AT_ONCE) {
+            try_join_all(some.iter().map(|(replica, uid)| self.mark_one(replica, uid, generation))).await?;
+        }
+        self.marked.extend(found.into_iter().map(|(replica, _)| replica));
         Ok(())
     }
 
-    /// `false` for a replica that is gone or going, or that is none of this workload.
-    async fn mark_one(&self, replica: &ReplicaId, generation: i64) -> Result<bool, BackendError> {
-        let pods = self.inner.api::<Pod>();
-        let what = format!("let the drained replica {replica} of {} go first", self.id);
-        let found = pods.get_metadata_opt(replica.as_str()).await.map_err(|error| refused(&what, error))?;
-        let is_candidate = |pod: &ObjectMeta| {
-            let workload = pod.labels.as_ref().and_then(|labels| labels.get(WORKLOAD));
-            pod.deletion_timestamp.is_none() && workload.is_some_and(|workload| workload == self.name)
+    /// A drained replica with its uid; `None` for one that is gone or going, or that is none of this workload.
+    async fn candidate(
+        &self,
+        replica: &'a ReplicaId,
+    ) -> Result<Option<(&'a ReplicaId, String)>, BackendError> {
+        let found = self.inner.api::<Pod>().get_metadata_opt(replica.as_str()).await;
+        let found =
+            found.map_err(|error| refused(&format!("look at the drained replica {replica}"), error))?;
+        let Some(ObjectMeta { uid: Some(uid), labels, deletion_timestamp: None, .. }) =
+            found.map(|found| found.metadata)
+        else {
+            return Ok(None);
         };
-        let Some(pod) = found.map(|found| found.metadata).filter(is_candidate) else { return Ok(false) };
+        let workload = labels.as_ref().and_then(|labels| labels.get(WORKLOAD));
+        Ok(workload.is_some_and(|workload| workload == self.name).then_some((replica, uid)))
+    }
+
+    /// One that has gone meanwhile is as good as marked.
+    async fn mark_one(&self, replica: &ReplicaId, uid: &str, generation: i64) -> Result<(), BackendError> {
+        let pods = self.inner.api::<Pod>();
         let marked = if self.inner.server.has_deletion_cost {
             let cost = deletion_cost(generation);
-            let patch = json!({"metadata": {"annotations": {DELETION_COST: cost}, "uid": pod.uid}});
+            let patch = json!({"metadata": {"annotations": {DELETION_COST: cost}, "uid": uid}});
             pods.patch_metadata(replica.as_str(), &self.patch(), &Patch::Merge(&patch)).await.map(drop)
         } else {
-            let preconditions = Preconditions { uid: pod.uid, resource_version: None };
+            let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
             let params = DeleteParams::default().preconditions(preconditions);
             pods.delete(replica.as_str(), &params).await.map(drop)
         };
         match marked {
-            Ok(()) => Ok(true),
-            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(false),
-            Err(error) => Err(refused(&what, error)),
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+            outcome => outcome.map_err(|error| {
+                refused(&format!("let the drained replica {replica} of {} go first", self.id), error)
+            }),
         }
     }
 
@@ -207,6 +228,8 @@ fn deletion_cost(generation: i64) -> String {
 /// Times that a change of others is followed. Their changes are those of the Deployment's status, which come one by one
 /// as replicas become ready.
 const ATTEMPTS: usize = 8;
+/// Requests about replicas that are under way at once.
+const AT_ONCE: usize = 32;
 
 #[cfg(test)]
 mod tests {

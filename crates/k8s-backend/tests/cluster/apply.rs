@@ -108,6 +108,10 @@ fn says(error: &BackendError, kind: ErrorKind, words: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn r_k8s_1_the_backend_keeps_its_promises() {
     on_a_cluster(async |site| {
+        if let Some(kubelet) = &site.kubelet {
+            // Without deletion cost the drained ones are replaced for a moment, by replicas that must not be ready at once.
+            kubelet.start_takes(Duration::from_millis(500));
+        }
         let backend = backend(site, site.options()).await;
         let image = site.image.clone();
         let make = move |id: WorkloadId| {

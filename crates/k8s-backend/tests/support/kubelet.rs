@@ -31,6 +31,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
@@ -112,6 +113,8 @@ struct Plan {
     named: HashMap<String, Fate>,
     /// Pods that are being deleted stay, ready as they were.
     holds_terminating: bool,
+    /// How long a pod runs before it is ready.
+    start: Duration,
 }
 
 /// The kubelet of one fake node. Call [`stop`](Self::stop) at the end; a node whose test died is swept by the next one.
@@ -141,7 +144,12 @@ impl Kubelet {
         let port = listener.local_addr().expect("it listens").port();
         let node = register(client, room, port).await;
         let namespaces: Vec<String> = namespaces.iter().map(|&each| each.to_owned()).collect();
-        let plan = Plan { next: Fate::Ready, named: HashMap::new(), holds_terminating: false };
+        let plan = Plan {
+            next: Fate::Ready,
+            named: HashMap::new(),
+            holds_terminating: false,
+            start: Duration::ZERO,
+        };
         let (plan, plans) = watch::channel(plan);
         let mut tasks = JoinSet::new();
         let pods = namespaces.iter().map(|name| Api::namespaced(client.clone(), name)).collect();
@@ -172,6 +180,11 @@ impl Kubelet {
         self.plan.send_modify(|plan| {
             plan.named.insert(pod.to_owned(), fate);
         });
+    }
+
+    /// Lets pods run this long before they are ready, as programs do: for what depends on who is ready first.
+    pub fn start_takes(&self, start: Duration) {
+        self.plan.send_modify(|plan| plan.start = start);
     }
 
     /// Whether pods that are being deleted stay, ready as they were, until this is called with `false`.
@@ -319,8 +332,10 @@ struct Kept {
     /// The fate that its status shows.
     shown: Option<Fate>,
     server: Option<Server>,
-    /// A request failed and is to be tried again.
+    /// A request failed and is to be tried again, or it is not ready yet.
     pending: bool,
+    /// Since when it is here.
+    seen: Option<Instant>,
 }
 
 struct Runner {
@@ -387,7 +402,13 @@ impl Runner {
             }
             return;
         }
-        let fate = fate(&pod, &plan);
+        let mut fate = fate(&pod, &plan);
+        let is_early =
+            fate == Fate::Ready && kept.seen.get_or_insert_with(Instant::now).elapsed() < plan.start;
+        if is_early {
+            fate = Fate::NeverReady;
+            kept.pending = true;
+        }
         if kept.shown.as_ref() == Some(&fate) || fate == Fate::Ignored {
             return;
         }
@@ -402,7 +423,7 @@ impl Runner {
         match patch_status(&api, &pod.name_any(), &status).await {
             Ok(_) => {
                 tell(&self.client, &self.node, &pod, &fate).await;
-                (kept.shown, kept.pending) = (Some(fate), false);
+                (kept.shown, kept.pending) = (Some(fate), is_early);
             }
             Err(error) => kept.pending = is_worth_another_try(Some(error)),
         }
