@@ -2,13 +2,18 @@
 //! seam is another one.
 //!
 //! `cargo run --release --example on_kubernetes --features kubernetes -- --stable IMAGE --canary IMAGE` shows it live until
-//! Ctrl-C and takes everything away again; `--once` runs a script of checks instead. An image listens on `$PORT`, answers
-//! `GET /` when it is ready, and `POST /score`. `--help` names the rest; `k8s_doctor` says what stands in the way.
+//! Ctrl-C and takes everything away again; `--once` runs a script of checks instead. The gateway is in this process, or with
+//! `--inside IMAGE` in the cluster. A model's image listens on `$PORT`, answers `GET /` when it is ready, and `POST /score`.
+//! `--help` names the rest; `k8s_doctor` says what stands in the way.
 
 #[path = "quickstart/client.rs"]
 mod client;
+#[path = "on_kubernetes/here.rs"]
+mod here;
 #[path = "on_kubernetes/house.rs"]
 mod house;
+#[path = "on_kubernetes/inside.rs"]
+mod inside;
 #[allow(dead_code, reason = "the quickstart uses the rest")]
 #[path = "quickstart/iris.rs"]
 mod iris;
@@ -28,7 +33,7 @@ use portway_deployer::{Event, Operation, Source, Tags, scoring_path};
 use tokio::signal::unix::{SignalKind, signal};
 
 use client::{Load, Target};
-use house::House;
+use house::{Front, House};
 use options::{HELP, Options, Wish};
 
 #[tokio::main]
@@ -69,8 +74,6 @@ async fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn demonstrate(options: &Options, house: &House) -> anyhow::Result<()> {
-    println!("gateway on http://{}, metrics and health on http://{}", house.address, house.admin);
-
     println!("\ndeploying version stable: {}", options.stable);
     // 90 % by being the default, which takes what no share assigns.
     let mut endpoint = EndpointSpec::new(options.service.clone(), version("stable", 0, options)?);
@@ -83,14 +86,17 @@ async fn demonstrate(options: &Options, house: &House) -> anyhow::Result<()> {
     watch(&house.deployer.create_version(&options.service, canary, Tags::default(), source).await?).await?;
 
     let key = house.deployer.keys(&options.service).await?.key(KeySlot::Primary).expose().to_owned();
-    let target = Target { address: house.address, path: scoring_path(&options.service), key };
+    let target = Target { address: house.address(), path: scoring_path(&options.service), key };
     if options.once {
         return once::check(house, &target, options).await;
     }
     println!("\nscoring URI  {}\nprimary key  {}", target.uri(), target.key);
     println!("\nCtrl-C drains and removes everything.\n");
     let load = Load::start(&target, options.clients, Duration::from_millis(100));
-    table::show(&house.gateway, options.service.as_ref()).await?;
+    match &house.front {
+        Front::Here(here) => table::show(&here.gateway, options.service.as_ref()).await?,
+        Front::Inside(inside) => inside.show(&load).await,
+    }
     load.stop().await;
     Ok(())
 }

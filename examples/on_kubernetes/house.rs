@@ -1,37 +1,33 @@
-//! What it runs on: a backend, a deployer and a gateway, put together as in the quickstart. The backend is another one.
+//! What it runs on: a backend and a deployer, put together as in the quickstart, and a gateway here or in the cluster.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use portway_backend::memory::MemoryArtifacts;
 use portway_backend::{Catalog as _, DocKey, DocKind, Environment, Expected};
 use portway_deployer::{DeployError, Deployer, GivenImage};
-use portway_gateway::{Control, Gateway, serve, serve_admin};
 use portway_k8s_backend::K8sBackend;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 
+use crate::here::Here;
+use crate::inside::Inside;
 use crate::options::Options;
 
 pub(crate) struct House {
     pub(crate) deployer: Deployer,
-    pub(crate) gateway: Gateway,
-    pub(crate) address: SocketAddr,
-    pub(crate) admin: SocketAddr,
     pub(crate) backend: Arc<K8sBackend>,
-    control: Control,
-    servers: JoinSet<std::io::Result<()>>,
-    stop: watch::Sender<bool>,
+    pub(crate) front: Front,
+}
+
+/// Where the gateway is.
+#[allow(clippy::large_enum_variant, reason = "there is one")]
+pub(crate) enum Front {
+    Here(Here),
+    Inside(Inside),
 }
 
 impl House {
     pub(crate) async fn open(options: &Options) -> anyhow::Result<Self> {
-        let listener = bind(options.port).await?;
-        let admin_listener = bind(0).await?;
-        let (address, admin) = (listener.local_addr()?, admin_listener.local_addr()?);
-
         let backend = Arc::new(K8sBackend::connect(options.cluster.clone()).await?);
         let deployer = deployer(&backend, options);
         deployer.resume().await?;
@@ -44,29 +40,30 @@ impl House {
                 options.cluster.namespace
             ),
         }
-
-        let gateway =
-            Gateway::builder(backend.clone(), backend.clone()).leases(backend.clone()).build();
-        let control = gateway.start();
-        gateway.ready().await;
-        let stop = watch::Sender::new(false);
-        let stopped = || {
-            let mut stop = stop.subscribe();
-            async move { drop(stop.wait_for(|stop| *stop).await) }
+        let front = match &options.inside {
+            Some(image) => Front::Inside(Inside::open(&backend, image, options).await?),
+            None => Front::Here(Here::open(&backend, options.port).await?),
         };
-        let mut servers = JoinSet::new();
-        servers.spawn(serve(listener, gateway.clone(), stopped()));
-        servers.spawn(serve_admin(admin_listener, gateway.clone(), stopped()));
-        Ok(Self { deployer, gateway, address, admin, backend, control, servers, stop })
+        Ok(Self { deployer, backend, front })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        match &self.front {
+            Front::Here(here) => here.address,
+            Front::Inside(inside) => inside.address,
+        }
     }
 
     /// Drains the gateway and takes everything away.
     pub(crate) async fn close(mut self, options: &Options) -> anyhow::Result<()> {
-        self.stop.send_replace(true);
-        while self.servers.join_next().await.is_some() {}
-        // The gateway's control side still runs: it lets go of the replicas that are going away.
+        if let Front::Here(here) = &mut self.front {
+            here.drain().await;
+        }
         let removed = remove(&self.deployer, &self.backend, options).await;
-        self.control.stop().await;
+        match self.front {
+            Front::Here(here) => here.close().await,
+            Front::Inside(inside) => inside.close().await?,
+        }
         removed
     }
 }
@@ -103,11 +100,4 @@ async fn remove(deployer: &Deployer, backend: &K8sBackend, options: &Options) ->
     }
     let record = DocKey::new(DocKind::Operation, options.service.as_ref())?;
     Ok(backend.delete(&record, Expected::Any).await?)
-}
-
-async fn bind(port: u16) -> anyhow::Result<TcpListener> {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}; choose another port with --port, or leave it out for a free one")
-    })
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
-use kube::config::KubeConfigOptions;
-use kube::{Api, Client as KubeClient, Config};
+use kube::Api;
 use portway_backend::{Fleet as _, WorkloadId};
 
 use crate::client::{Client, Load, Target};
 use crate::house::House;
+use crate::inside;
 use crate::iris::flowers;
 use crate::options::Options;
 
@@ -58,9 +58,7 @@ async fn a_killed_pod(house: &House, target: &Target, options: &Options) -> anyh
     let load = Load::start(target, 4, Duration::ZERO);
     waiting("requests before the kill", async || load.tally().answered > 50).await?;
 
-    let choice = KubeConfigOptions { context: options.cluster.context.clone(), ..KubeConfigOptions::default() };
-    let client = KubeClient::try_from(Config::from_kubeconfig(&choice).await?)?;
-    let pods = Api::<Pod>::namespaced(client, &options.cluster.namespace);
+    let pods = Api::<Pod>::namespaced(inside::client(options).await?, &options.cluster.namespace);
     pods.delete(victim.as_str(), &DeleteParams::default().grace_period(0)).await?;
 
     let replaced = status.wait_for(|status| {

@@ -20,6 +20,8 @@ pub(crate) struct Options {
     pub(crate) canary: String,
     pub(crate) replicas: NonZeroU32,
     pub(crate) cluster: portway_k8s_backend::Options,
+    /// The gateway's image, if it is to run in the cluster.
+    pub(crate) inside: Option<String>,
     pub(crate) once: bool,
     /// Clients of the demonstration load.
     pub(crate) clients: usize,
@@ -29,12 +31,13 @@ pub(crate) struct Options {
 }
 
 pub(crate) const HELP: &str = "\
-Serves two versions of a model on a Kubernetes cluster, behind a gateway in this process.
+Serves two versions of a model on a Kubernetes cluster, behind a gateway.
 
 Usage: cargo run --release --example on_kubernetes --features kubernetes -- --stable IMAGE [OPTIONS]
 
   --stable IMAGE         takes 90 % of the requests
   --canary IMAGE         takes 10 % [default: the same image]
+  --inside IMAGE         runs the gateway from this image in the cluster [default: in this process]
   --namespace NAME       where everything goes; it must exist [default: default]
   --owner NAME           under whose name [default: portway]
   --context NAME         a context of the kubeconfig [default: its current one]
@@ -50,7 +53,7 @@ Usage: cargo run --release --example on_kubernetes --features kubernetes -- --st
   --remove               only take away what a run that was killed left behind
   --help                 this text
 
-The gateway must reach the pods' addresses: run this on a node or in a pod, or route the pods' network to this machine.
+The pods' addresses must be reached from here: run this on a node or in a pod, or route the pods' network to this machine.
 ";
 
 impl Wish {
@@ -61,6 +64,7 @@ impl Wish {
             canary: String::new(),
             replicas: NonZeroU32::new(2).expect("2 is not 0"),
             cluster: portway_k8s_backend::Options::new(),
+            inside: None,
             once: false,
             clients: 2,
             port: 0,
@@ -73,6 +77,7 @@ impl Wish {
             match argument {
                 Long("stable") => options.stable = arguments.value()?.string()?,
                 Long("canary") => options.canary = arguments.value()?.string()?,
+                Long("inside") => options.inside = Some(arguments.value()?.string()?),
                 Long("namespace") => cluster.namespace = arguments.value()?.string()?,
                 Long("owner") => cluster.owner = arguments.value()?.string()?,
                 Long("context") => cluster.context = Some(arguments.value()?.string()?),
