@@ -35,8 +35,7 @@ struct Made {
 impl Inside {
     pub(crate) async fn open(backend: &K8sBackend, image: &str, options: &Options) -> anyhow::Result<Self> {
         let cluster = &options.cluster;
-        let mut list: Value =
-            serde_json::from_str(&Gateway::new(image).to_json(cluster, backend.server())?)?;
+        let mut list: Value = serde_json::from_str(&Gateway::new(image).to_json(cluster, backend.server())?)?;
         let objects = serde_json::from_value(list["items"].take())?;
         let made = Made { client: client(options).await?, namespace: cluster.namespace.clone(), objects };
         println!("applying a gateway: {image}");
@@ -76,7 +75,9 @@ impl Made {
         }
         let deployments = Api::<Deployment>::namespaced(self.client.clone(), &self.namespace);
         let ready = await_condition(deployments, name, is_deployment_completed());
-        tokio::time::timeout(limit, ready).await.context("the gateway's pods are not ready; see kubectl get pods")??;
+        tokio::time::timeout(limit, ready)
+            .await
+            .context("the gateway's pods are not ready; see kubectl get pods")??;
         let pods = Api::<Pod>::namespaced(self.client.clone(), &self.namespace);
         let gateways = ListParams::default().labels(&format!("app.kubernetes.io/instance={name}"));
         let found = pods.list(&gateways).await?;

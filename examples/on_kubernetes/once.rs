@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::DeleteParams;
 use kube::Api;
+use kube::api::DeleteParams;
 use portway_backend::{Fleet as _, WorkloadId};
 
 use crate::client::{Client, Load, Target};
@@ -29,7 +29,11 @@ async fn both_answer(target: &Target) -> anyhow::Result<()> {
     for version in ["stable", "canary"] {
         let answer = client.score(flowers()[0].body(), Some(version)).await?;
         let answered = answer.version.as_deref();
-        ensure!(answer.status == 200 && answered == Some(version), "{version}: {} from {answered:?}", answer.status);
+        ensure!(
+            answer.status == 200 && answered == Some(version),
+            "{version}: {} from {answered:?}",
+            answer.status
+        );
     }
     held("both versions answer");
     Ok(())
@@ -69,7 +73,11 @@ async fn a_killed_pod(house: &House, target: &Target, options: &Options) -> anyh
     waiting("requests after the kill", async || load.tally().answered > after + 50).await?;
     let tally = load.stop().await;
     if let Some(first) = &tally.first_failure {
-        bail!("{} of {} requests failed while a pod was killed; the first: {first}", tally.failures, tally.answered);
+        bail!(
+            "{} of {} requests failed while a pod was killed; the first: {first}",
+            tally.failures,
+            tally.answered
+        );
     }
     held(&format!("a pod was killed and none of {} requests failed; another took its place", tally.answered));
     Ok(())
