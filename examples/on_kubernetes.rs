@@ -6,6 +6,7 @@
 //! `--inside IMAGE` in the cluster. A model's image listens on `$PORT`, answers `GET /` when it is ready, and `POST /score`.
 //! `--help` names the rest; `k8s_doctor` says what stands in the way.
 
+#[allow(dead_code, reason = "the quickstart uses the rest")]
 #[path = "quickstart/client.rs"]
 mod client;
 #[path = "on_kubernetes/here.rs"]

@@ -111,7 +111,11 @@ impl Looker {
     async fn offers(&self) -> Seen {
         let server = Server::ask(&self.client().await?).await.map_err(|error| words(&error))?;
         let lacks = server.lacks();
-        if lacks.is_empty() { Ok(Sight::Well(String::new())) } else { Ok(Sight::Advice(lacks.join("; "))) }
+        if lacks.is_empty() {
+            Ok(Sight::Well(String::new()))
+        } else {
+            Ok(Sight::Advice(format!("but for {}", lacks.join("; "))))
+        }
     }
 
     async fn quotas(&self) -> Seen {

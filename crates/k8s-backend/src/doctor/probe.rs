@@ -62,7 +62,7 @@ impl fmt::Display for Probe {
                 }
                 if right.names.is_empty() { Ok(()) } else { write!(f, " {}", right.names.join(", ")) }
             }
-            Self::Offers => f.write_str("the API server lacks nothing"),
+            Self::Offers => f.write_str("the API server has all that can be used"),
             Self::Quotas => f.write_str("the namespace's quotas leave room"),
             Self::Nodes => f.write_str("there are nodes to run on"),
             Self::Pods { pods, port, .. } => write!(f, "pods of the {pods} are reached on port {port}"),

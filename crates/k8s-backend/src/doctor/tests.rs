@@ -72,7 +72,7 @@ fn r_k8s_9_the_plan_follows_the_order_of_need_and_a_name_comes_before_what_is_be
             "api.example:6443 speaks TLS and is trusted",
             "the API server accepts the credentials",
             "the namespace default exists",
-            "the API server lacks nothing",
+            "the API server has all that can be used",
             "the namespace's quotas leave room",
             "there are nodes to run on",
             "registry.example has an address",
