@@ -183,7 +183,7 @@ impl Kubelet {
     }
 
     /// Lets pods run this long before they are ready, as programs do: for what depends on who is ready first.
-    pub fn start_takes(&self, start: Duration) {
+    pub(crate) fn start_takes(&self, start: Duration) {
         self.plan.send_modify(|plan| plan.start = start);
     }
 
