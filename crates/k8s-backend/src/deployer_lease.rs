@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::backend::K8sBackend;
+use crate::leases::TOLERATED_SKEW;
 use crate::names::hex;
 
 /// Whether this process is the deployer of its name.
@@ -43,7 +44,7 @@ impl DeployerLease {
             return Err(BackendError::conflict(format!(
                 "another deployer is called {owner:?} as well: {holder}; end it, or give one of them another name; if it has \
                  ended already, its hold on the name runs out within {} s",
-                TTL.as_secs()
+                (TTL + TOLERATED_SKEW).as_secs()
             )));
         };
         let is_lost = Arc::new(AtomicBool::new(false));

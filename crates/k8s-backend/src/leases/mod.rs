@@ -33,6 +33,7 @@ use kube::api::PostParams;
 use portway_backend::{BackendError, Fence, Lease, Leases};
 use tokio::time::Instant;
 
+pub(crate) use self::record::TOLERATED_SKEW;
 pub(crate) use self::sightings::Sightings;
 
 use self::record::Record;

@@ -9,7 +9,7 @@ use crate::kept::text;
 use crate::names::FENCE;
 
 /// How far the clocks of two machines may be apart before one takes a lease from another too early.
-pub(super) const TOLERATED_SKEW: Duration = Duration::from_secs(60);
+pub(crate) const TOLERATED_SKEW: Duration = Duration::from_secs(60);
 
 /// What a Lease object says.
 #[derive(Clone, Debug, Eq, PartialEq)]
