@@ -15,7 +15,7 @@ use portway_backend::{
 use portway_k8s_backend::K8sBackend;
 use serde_json::{Value, json};
 
-use crate::site::{Site, on_a_cluster};
+use crate::site::{Site, without_pods};
 
 /// Far above what any change takes to be told.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -70,7 +70,7 @@ fn put_of(change: &Change) -> (&str, &str) {
 
 #[tokio::test]
 async fn r_k8s_4_the_catalog_keeps_its_promises() {
-    on_a_cluster(async |site| {
+    without_pods(async |site| {
         let backend = backend(site).await;
         conformance::catalog(&backend).await;
         assert_eq!(
@@ -83,7 +83,7 @@ async fn r_k8s_4_the_catalog_keeps_its_promises() {
 
 #[tokio::test]
 async fn r_k8s_4_twenty_writers_lose_no_update() {
-    on_a_cluster(async |site| {
+    without_pods(async |site| {
         let (first, key) = (backend(site).await, key("counter"));
         first.put(&key, &document("0"), Expected::Absent).await.unwrap();
         let writers = (0..20).map(async |_| {
@@ -105,7 +105,7 @@ async fn r_k8s_4_twenty_writers_lose_no_update() {
 
 #[tokio::test]
 async fn r_k8s_4_writers_without_expectation_all_come_through() {
-    on_a_cluster(async |site| {
+    without_pods(async |site| {
         let (backend, key) = (backend(site).await, key("iris"));
         let steps = (0..20).map(async |number: u32| {
             let (key, text) = (&key, document(&number.to_string()));
@@ -121,7 +121,7 @@ async fn r_k8s_4_writers_without_expectation_all_come_through() {
 
 #[tokio::test]
 async fn r_k8s_4_the_largest_document_fits() {
-    on_a_cluster(async |site| {
+    without_pods(async |site| {
         let backend = backend(site).await;
         // Half of it quotes: it is largest on its way.
         let texts = format!("[{}\"\"]", "\"\",".repeat((MAX_DOC_BYTES - 4) / 3));
@@ -140,7 +140,7 @@ async fn r_k8s_4_the_largest_document_fits() {
 
 #[tokio::test]
 async fn r_k8s_4_credentials_are_in_secrets_and_all_else_in_config_maps() {
-    on_a_cluster(async |site| {
+    without_pods(async |site| {
         let backend = backend(site).await;
         for kind in DocKind::ALL {
             let key = DocKey::new(kind, "iris").unwrap();
@@ -161,7 +161,7 @@ async fn r_k8s_4_credentials_are_in_secrets_and_all_else_in_config_maps() {
 
 #[tokio::test]
 async fn r_k8s_4_a_revision_never_comes_back() {
-    on_a_cluster(async |site| {
+    without_pods(async |site| {
         let (backend, key) = (backend(site).await, key("iris"));
         let old = backend.put(&key, &document("1"), Expected::Absent).await.unwrap();
         backend.delete(&key, Expected::At(old.clone())).await.unwrap();
@@ -180,7 +180,7 @@ async fn r_k8s_4_a_revision_never_comes_back() {
 
 #[tokio::test]
 async fn r_k8s_4_what_others_put_in_the_way_is_named_and_left_alone() {
-    on_a_cluster(async |site| {
+    without_pods(async |site| {
         let (backend, key) = (backend(site).await, key("iris"));
         backend.put(&key, &document("1"), Expected::Absent).await.unwrap();
         let object = object_of(site, "endpoint").await;
@@ -218,7 +218,7 @@ fn names_that_shorten_alike() -> (String, String) {
 
 #[tokio::test]
 async fn r_k8s_4_names_that_shorten_alike_never_share_a_document() {
-    on_a_cluster(async |site| {
+    without_pods(async |site| {
         let backend = backend(site).await;
         let (one, other) = names_that_shorten_alike();
         backend.put(&key(&one), &document("1"), Expected::Absent).await.unwrap();
@@ -238,7 +238,7 @@ async fn r_k8s_4_names_that_shorten_alike_never_share_a_document() {
 
 #[tokio::test]
 async fn r_k8s_4_a_damaged_document_is_reported_mended_and_hides_no_other() {
-    on_a_cluster(async |site| {
+    without_pods(async |site| {
         let (backend, iris) = (backend(site).await, key("iris"));
         let first = backend.put(&iris, &document("1"), Expected::Absent).await.unwrap();
         let object = object_of(site, "endpoint").await;
@@ -273,7 +273,7 @@ async fn r_k8s_4_a_damaged_document_is_reported_mended_and_hides_no_other() {
 
 #[tokio::test]
 async fn r_k8s_4_lost_marks_are_damage_and_mended() {
-    on_a_cluster(async |site| {
+    without_pods(async |site| {
         let (backend, iris) = (backend(site).await, key("iris"));
         backend.put(&iris, &document("1"), Expected::Absent).await.unwrap();
         let object = object_of(site, "endpoint").await;
@@ -294,7 +294,7 @@ async fn r_k8s_4_lost_marks_are_damage_and_mended() {
 
 #[tokio::test]
 async fn owners_in_one_namespace_do_not_see_each_other() {
-    on_a_cluster(async |site| {
+    without_pods(async |site| {
         let (ours, theirs) = (backend(site).await, of_owner(site, "Team Blue").await);
         let iris = key("iris");
         ours.put(&iris, &document("1"), Expected::Absent).await.unwrap();
@@ -313,7 +313,7 @@ async fn owners_in_one_namespace_do_not_see_each_other() {
 
 #[tokio::test]
 async fn a_copy_of_a_document_under_another_name_is_no_document() {
-    on_a_cluster(async |site| {
+    without_pods(async |site| {
         let backend = backend(site).await;
         backend.put(&key("iris"), &document("1"), Expected::Absent).await.unwrap();
         let mut copy = maps(site).get(&object_of(site, "endpoint").await).await.unwrap();

@@ -43,6 +43,18 @@ pub(crate) async fn on_a_cluster(test: impl AsyncFnOnce(&Site)) {
     with_room(&Room::default(), test).await;
 }
 
+/// The same for what needs no pods: there is no kubelet, and the end of the namespace is not waited for.
+pub(crate) async fn without_pods(test: impl AsyncFnOnce(&Site)) {
+    let Some((client, namespace)) = new_namespace().await else { return };
+    let site = Site { client, namespace, image: String::new(), kubelet: None };
+    let outcome = AssertUnwindSafe(test(&site)).catch_unwind().await;
+    let namespaces: Api<Namespace> = Api::all(site.client.clone());
+    let _ = namespaces.delete(&site.namespace, &DeleteParams::default()).await;
+    if let Err(panic) = outcome {
+        resume_unwind(panic);
+    }
+}
+
 /// The same with a node of that size where the node is a fake one.
 pub(crate) async fn with_room(room: &Room, test: impl AsyncFnOnce(&Site)) {
     let Some(site) = open(room).await else { return };
@@ -54,6 +66,17 @@ pub(crate) async fn with_room(room: &Room, test: impl AsyncFnOnce(&Site)) {
 }
 
 async fn open(room: &Room) -> Option<Site> {
+    let (client, namespace) = new_namespace().await?;
+    let given = std::env::var("PORTWAY_CLUSTER_IMAGE").ok();
+    let kubelet = match given {
+        Some(_) => None,
+        None => Some(Kubelet::start(&client, &[&namespace], room).await),
+    };
+    let image = given.unwrap_or_else(|| format!("example.invalid/scoring@sha256:{}", "0".repeat(64)));
+    Some(Site { client, namespace, image, kubelet })
+}
+
+async fn new_namespace() -> Option<(Client, String)> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     if std::env::var_os("KUBECONFIG").is_none() {
         assert!(
@@ -70,13 +93,7 @@ async fn open(room: &Room) -> Option<Site> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let new = Namespace { metadata, ..Namespace::default() };
     namespaces.create(&PostParams::default(), &new).await.expect("a namespace can be made");
-    let given = std::env::var("PORTWAY_CLUSTER_IMAGE").ok();
-    let kubelet = match given {
-        Some(_) => None,
-        None => Some(Kubelet::start(&client, &[&namespace], room).await),
-    };
-    let image = given.unwrap_or_else(|| format!("example.invalid/scoring@sha256:{}", "0".repeat(64)));
-    Some(Site { client, namespace, image, kubelet })
+    Some((client, namespace))
 }
 
 /// The namespace's controller ends what is in it; the kubelet goes last, since it is what lets pods go.
