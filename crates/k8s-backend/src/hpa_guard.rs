@@ -6,20 +6,22 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::OnceLock;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
 
-use futures_util::{Stream, StreamExt as _};
+use futures_util::StreamExt as _;
 use k8s_openapi::api::autoscaling::v1::HorizontalPodAutoscaler;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::runtime::watcher;
 use kube::runtime::watcher::{Config, Event};
-use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, ResourceExt};
 use portway_backend::{BackendError, ErrorKind};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::backend::Inner;
 use crate::error::refused;
+use crate::replicas::follow::{Pause, has_expired, reason};
 
 /// The other autoscalers of our namespace.
 #[derive(Default)]
@@ -28,35 +30,150 @@ pub(crate) struct OtherScalers {
 }
 
 /// The watches, which end with this.
+#[derive(Default)]
 struct Watched {
-    kinds: Vec<(&'static str, watch::Receiver<Seen>)>,
-    _tasks: JoinSet<()>,
+    kinds: Vec<Arc<Kind>>,
+    tasks: JoinSet<()>,
 }
 
 /// What is known of one kind of autoscaler.
+struct Kind {
+    name: &'static str,
+    seen: watch::Sender<Seen>,
+    /// Ends the wait before the next try.
+    hurry: Notify,
+}
+
 #[derive(Clone, Debug)]
 enum Seen {
     /// Not listed yet.
     Asking,
     /// The Deployment that each scales, by the autoscaler's name.
-    Known(BTreeMap<String, String>),
+    Known(Targets),
     /// They cannot be listed.
     Refused(ErrorKind, String),
 }
 
+type Targets = BTreeMap<String, String>;
+type Target<K> = fn(&K) -> Option<String>;
+
 impl OtherScalers {
     /// Fails when another autoscaler scales `deployment`, or when nobody can know.
     pub(crate) async fn check(&self, inner: &Inner, deployment: &str) -> Result<(), BackendError> {
-        let watched = self.watched.get_or_init(|| Watched::begin(inner));
-        for (kind, seen) in &watched.kinds {
-            let mut seen = seen.clone();
-            let known = match seen.wait_for(|seen| !matches!(seen, Seen::Asking)).await {
-                Ok(seen) => seen.clone(),
-                Err(_) => return Err(BackendError::unavailable("the watch of other autoscalers has ended")),
-            };
-            verdict(kind, &known, deployment)?;
+        for kind in &self.watched.get_or_init(|| Watched::begin(inner)).kinds {
+            kind.check(deployment).await?;
         }
         Ok(())
+    }
+}
+
+impl Watched {
+    fn begin(inner: &Inner) -> Self {
+        let mut watched = Self::default();
+        watched.follow(HPA, inner.api::<HorizontalPodAutoscaler>(), hpa_target);
+        if inner.server.has_scaled_objects {
+            let resource =
+                ApiResource::from_gvk(&GroupVersionKind::gvk("keda.sh", "v1alpha1", SCALED_OBJECT));
+            let namespace = &inner.options.namespace;
+            let api = Api::namespaced_with(inner.client.clone(), namespace, &resource);
+            watched.follow(SCALED_OBJECT, api, scaled_object_target);
+        }
+        watched
+    }
+
+    fn follow<K>(&mut self, name: &'static str, api: Api<K>, target: Target<K>)
+    where
+        K: kube::Resource<DynamicType: Send + Sync>
+            + Clone
+            + Debug
+            + serde::de::DeserializeOwned
+            + Send
+            + 'static,
+    {
+        let kind = Arc::new(Kind { name, seen: watch::Sender::new(Seen::Asking), hurry: Notify::new() });
+        self.kinds.push(Arc::clone(&kind));
+        self.tasks.spawn(async move { kind.follow(api, target).await });
+    }
+}
+
+impl Kind {
+    async fn check(&self, deployment: &str) -> Result<(), BackendError> {
+        // What was refused to somebody else is asked again for us, at once.
+        let was_refused = self.seen.send_if_modified(|seen| {
+            let was_refused = matches!(seen, Seen::Refused(..));
+            if was_refused {
+                *seen = Seen::Asking;
+            }
+            was_refused
+        });
+        if was_refused {
+            self.hurry.notify_one();
+        }
+        let mut seen = self.seen.subscribe();
+        let known = seen.wait_for(|seen| !matches!(seen, Seen::Asking)).await;
+        // The sender is ours, so it cannot be gone.
+        known.map_or(Ok(()), |seen| verdict(self.name, &seen, deployment))
+    }
+
+    async fn follow<K>(&self, api: Api<K>, target: Target<K>)
+    where
+        K: kube::Resource + Clone + Debug + serde::de::DeserializeOwned + Send + 'static,
+    {
+        let (mut listed, mut pause) = (Targets::new(), Pause::default());
+        loop {
+            let mut events = pin!(watcher(api.clone(), Config::default()));
+            while let Some(event) = events.next().await {
+                match event {
+                    Ok(event) => {
+                        if !matches!(event, Event::Init | Event::InitApply(_)) {
+                            pause.ends();
+                        }
+                        self.take(event, &mut listed, target);
+                    }
+                    Err(error) => {
+                        let has_expired = has_expired(&error);
+                        self.lose(error);
+                        pause.wait(&self.hurry).await;
+                        if has_expired {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// `listed` is what a list that is being read has named so far.
+    fn take<K: ResourceExt>(&self, event: Event<K>, listed: &mut Targets, target: Target<K>) {
+        match event {
+            Event::Init => listed.clear(),
+            Event::InitApply(object) => note(listed, &object, target),
+            Event::InitDone => drop(self.seen.send_replace(Seen::Known(std::mem::take(listed)))),
+            Event::Apply(object) => self.change(|known| note(known, &object, target)),
+            Event::Delete(object) => self.change(|known| drop(known.remove(&object.name_any()))),
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Targets)) {
+        self.seen.send_modify(|seen| {
+            if let Seen::Known(known) = seen {
+                change(known);
+            }
+        });
+    }
+
+    /// What was known stays known while a watch is interrupted.
+    fn lose(&self, error: watcher::Error) {
+        let error =
+            refused(&format!("see whether a {} scales the same Deployment", self.name), reason(error));
+        tracing::warn!("{error}");
+        self.seen.send_if_modified(|seen| {
+            let is_unknown = !matches!(seen, Seen::Known(_));
+            if is_unknown {
+                *seen = Seen::Refused(error.kind(), error.to_string());
+            }
+            is_unknown
+        });
     }
 }
 
@@ -75,86 +192,10 @@ fn verdict(kind: &str, seen: &Seen, deployment: &str) -> Result<(), BackendError
     }
 }
 
-impl Watched {
-    fn begin(inner: &Inner) -> Self {
-        let mut watched = Self { kinds: Vec::new(), _tasks: JoinSet::new() };
-        watched.follow(HPA, inner.api::<HorizontalPodAutoscaler>(), hpa_target, ());
-        if inner.server.has_scaled_objects {
-            let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("keda.sh", "v1alpha1", SCALED_OBJECT));
-            let api = Api::namespaced_with(inner.client.clone(), &inner.options.namespace, &kind);
-            watched.follow(SCALED_OBJECT, api, scaled_object_target, kind);
-        }
-        watched
-    }
-
-    fn follow<K>(&mut self, kind: &'static str, api: Api<K>, target: Target<K>, _: K::DynamicType)
-    where
-        K: kube::Resource + Clone + Debug + serde::de::DeserializeOwned + Send + 'static,
-    {
-        let (sender, receiver) = watch::channel(Seen::Asking);
-        self.kinds.push((kind, receiver));
-        self._tasks.spawn(follow(kind, watcher(api, Config::default()).default_backoff(), target, sender));
-    }
-}
-
-type Target<K> = fn(&K) -> Option<String>;
-
-async fn follow<K: ResourceExt>(
-    kind: &'static str,
-    events: impl Stream<Item = watcher::Result<Event<K>>>,
-    target: Target<K>,
-    seen: watch::Sender<Seen>,
-) {
-    let mut listed = BTreeMap::new();
-    let mut events = std::pin::pin!(events);
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(Event::Init) => listed.clear(),
-            Ok(Event::InitApply(object)) => note(&mut listed, &object, target),
-            Ok(Event::InitDone) => drop(seen.send_replace(Seen::Known(std::mem::take(&mut listed)))),
-            Ok(Event::Apply(object)) => {
-                seen.send_modify(|seen| seen.change(|known| note(known, &object, target)))
-            }
-            Ok(Event::Delete(object)) => {
-                seen.send_modify(|seen| seen.change(|known| drop(known.remove(&object.name_any()))));
-            }
-            Err(error) => {
-                tracing::warn!("the watch of {kind}s is interrupted: {error}");
-                seen.send_if_modified(|seen| seen.lose(kind, error));
-            }
-        }
-    }
-}
-
-fn note<K: ResourceExt>(known: &mut BTreeMap<String, String>, object: &K, target: Target<K>) {
+fn note<K: ResourceExt>(known: &mut Targets, object: &K, target: Target<K>) {
     match target(object) {
         Some(target) => drop(known.insert(object.name_any(), target)),
         None => drop(known.remove(&object.name_any())),
-    }
-}
-
-impl Seen {
-    fn change(&mut self, change: impl FnOnce(&mut BTreeMap<String, String>)) {
-        if let Self::Known(known) = self {
-            change(known);
-        }
-    }
-
-    /// What was known stays known while a watch is interrupted.
-    fn lose(&mut self, kind: &str, error: watcher::Error) -> bool {
-        if matches!(self, Self::Known(_)) {
-            return false;
-        }
-        let what = format!("see whether a {kind} scales the same Deployment");
-        let error = match error {
-            watcher::Error::InitialListFailed(error)
-            | watcher::Error::WatchStartFailed(error)
-            | watcher::Error::WatchFailed(error) => refused(&what, error),
-            watcher::Error::WatchError(status) => refused(&what, kube::Error::Api(status)),
-            watcher::Error::NoResourceVersion => BackendError::unavailable(format!("cannot {what}")),
-        };
-        *self = Self::Refused(error.kind(), error.to_string());
-        true
     }
 }
 
@@ -176,7 +217,6 @@ const DEPLOYMENT: &str = "Deployment";
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream;
     use serde_json::json;
 
     use super::*;
@@ -189,21 +229,27 @@ mod tests {
         .unwrap()
     }
 
-    async fn after(events: Vec<watcher::Result<Event<HorizontalPodAutoscaler>>>) -> Seen {
-        let (sender, receiver) = watch::channel(Seen::Asking);
-        follow(HPA, stream::iter(events), hpa_target, sender).await;
-        receiver.borrow().clone()
+    fn after(events: Vec<watcher::Result<Event<HorizontalPodAutoscaler>>>) -> Seen {
+        let kind = Kind { name: HPA, seen: watch::Sender::new(Seen::Asking), hurry: Notify::new() };
+        let mut listed = Targets::new();
+        for event in events {
+            match event {
+                Ok(event) => kind.take(event, &mut listed, hpa_target),
+                Err(error) => kind.lose(error),
+            }
+        }
+        kind.seen.borrow().clone()
     }
 
-    #[tokio::test]
-    async fn r_scl_5_an_autoscaler_of_the_same_deployment_is_named() {
+    #[test]
+    fn r_scl_5_an_autoscaler_of_the_same_deployment_is_named() {
         let listed = vec![
             Ok(Event::Init),
             Ok(Event::InitApply(hpa("other", "StatefulSet", "iris"))),
             Ok(Event::InitApply(hpa("web", "Deployment", "iris"))),
             Ok(Event::InitDone),
         ];
-        let seen = after(listed).await;
+        let seen = after(listed);
         let error = verdict(HPA, &seen, "iris").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict);
         assert!(
@@ -213,11 +259,11 @@ mod tests {
         assert!(verdict(HPA, &seen, "tulip").is_ok());
     }
 
-    #[tokio::test]
-    async fn r_scl_5_it_is_forgotten_when_it_goes_or_turns_elsewhere() {
+    #[test]
+    fn r_scl_5_it_is_forgotten_when_it_goes_or_turns_elsewhere() {
         let begun =
             || vec![Ok(Event::Init), Ok(Event::InitDone), Ok(Event::Apply(hpa("web", "Deployment", "iris")))];
-        assert!(verdict(HPA, &after(begun()).await, "iris").is_err());
+        assert!(verdict(HPA, &after(begun()), "iris").is_err());
         for end in [
             Event::Delete(hpa("web", "Deployment", "iris")),
             Event::Apply(hpa("web", "Deployment", "tulip")),
@@ -225,17 +271,17 @@ mod tests {
         ] {
             let mut events = begun();
             events.push(Ok(end));
-            assert!(verdict(HPA, &after(events).await, "iris").is_ok());
+            assert!(verdict(HPA, &after(events), "iris").is_ok());
         }
     }
 
-    #[tokio::test]
-    async fn r_scl_5_who_may_not_look_is_told_so_and_what_was_seen_stays() {
+    #[test]
+    fn r_scl_5_who_may_not_look_is_told_so_and_what_was_seen_stays() {
         let forbidden = || {
             let status = kube::core::Status::failure("no", "Forbidden").with_code(403).boxed();
             Err(watcher::Error::InitialListFailed(kube::Error::Api(status)))
         };
-        let error = verdict(HPA, &after(vec![forbidden()]).await, "iris").unwrap_err();
+        let error = verdict(HPA, &after(vec![forbidden()]), "iris").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         let seen = vec![
             Ok(Event::Init),
@@ -243,7 +289,7 @@ mod tests {
             Ok(Event::InitDone),
             forbidden(),
         ];
-        assert_eq!(verdict(HPA, &after(seen).await, "iris").unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(verdict(HPA, &after(seen), "iris").unwrap_err().kind(), ErrorKind::Conflict);
     }
 
     #[test]

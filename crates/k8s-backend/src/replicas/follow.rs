@@ -114,7 +114,7 @@ where
     }
 }
 
-fn reason(error: watcher::Error) -> kube::Error {
+pub(crate) fn reason(error: watcher::Error) -> kube::Error {
     match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
@@ -129,14 +129,14 @@ fn reason(error: watcher::Error) -> kube::Error {
 
 /// Whether a watch cannot be taken up where it ended: the revision is too old, or, after the server's data were
 /// restored from a copy, too new. A watcher that is told so before the watch has begun would ask the same for ever.
-fn has_expired(error: &watcher::Error) -> bool {
+pub(crate) fn has_expired(error: &watcher::Error) -> bool {
     let watcher::Error::WatchStartFailed(kube::Error::Api(status)) = error else { return false };
     matches!(status.code, 410 | 504)
 }
 
 /// The wait between failures.
 #[derive(Default)]
-struct Pause {
+pub(crate) struct Pause {
     last: Option<Duration>,
 }
 
@@ -150,12 +150,12 @@ impl Pause {
     }
 
     /// Things go well; whether they did not before.
-    fn ends(&mut self) -> bool {
+    pub(crate) fn ends(&mut self) -> bool {
         self.last.take().is_some()
     }
 
     /// Waits longer each time, or until somebody is in a hurry.
-    async fn wait(&mut self, hurry: &Notify) {
+    pub(crate) async fn wait(&mut self, hurry: &Notify) {
         let wait = self.last.map_or(Self::SHORTEST, |last| (last * 2).min(Self::LONGEST));
         self.last = Some(wait);
         let _ = tokio::time::timeout(wait, hurry.notified()).await;

@@ -8,7 +8,7 @@
 //! Rights in use: `list` and `watch` on `deployments` (`apps`) and `pods`, in the backend's namespace.
 
 mod cache;
-mod follow;
+pub(crate) mod follow;
 mod routable;
 pub(crate) mod view;
 
