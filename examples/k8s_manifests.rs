@@ -35,6 +35,7 @@ The gateway and the deployer:
   --keda                 KEDA is installed
 
 Everything:
+  --server VERSION       for example v1.29.1 [default: a new one]
   --namespace NAME       [default: the configuration's, or default]
   --owner NAME           who deploys [default: portway]
   --pull-secret NAME     credentials of a registry; may be repeated
@@ -49,8 +50,7 @@ fn main() -> anyhow::Result<()> {
         eprintln!("error: {error:#}\n\n{HELP}");
         exit(2)
     });
-    let Asked { workload, gateway, options, surge, parts } = asked;
-    let server = Server::current();
+    let Asked { workload, gateway, options, server, surge, parts } = asked;
     let mut lists = Vec::new();
     for part in if parts.is_empty() { PARTS.to_vec() } else { parts } {
         lists.push(match part {
@@ -79,6 +79,7 @@ struct Asked {
     workload: Workload,
     gateway: Gateway,
     options: Options,
+    server: Server,
     surge: Surge,
     parts: Vec<&'static str>,
 }
@@ -90,37 +91,37 @@ fn parse() -> anyhow::Result<Asked> {
     let (mut program, mut environment) = (Program::entry_point(), image("registry.example/iris:1"));
     let mut gateway = Gateway::new("registry.example/portway-gateway:0.1");
     let (mut variables, mut parts) = (Vec::new(), Vec::new());
-    let (mut options, mut surge) = (Options::new(), Surge::Beside);
+    let (mut options, mut server, mut surge) = (Options::new(), Server::current(), Surge::Beside);
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
-        let mut text = || arguments.value()?.string();
         match argument {
             Long("only") => {
-                let part = text()?;
+                let part = text(&mut arguments)?;
                 let known = PARTS.into_iter().find(|known| *known == part);
                 parts.push(known.with_context(|| format!("{part:?} is none of {}", PARTS.join(", ")))?);
             }
             Long("config") => {
-                let file = text()?;
-                let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
-                config = DeploymentConfig::from_json(&text);
+                let file = text(&mut arguments)?;
+                let read = std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
+                config = DeploymentConfig::from_json(&read);
             }
-            Long("endpoint") => endpoint = text()?.parse()?,
-            Long("version") => version = Some(text()?.parse()?),
-            Long("image") => environment = image(&text()?),
-            Long("script") => program.script = Some(text()?),
+            Long("endpoint") => endpoint = text(&mut arguments)?.parse()?,
+            Long("version") => version = Some(text(&mut arguments)?.parse()?),
+            Long("image") => environment = image(&text(&mut arguments)?),
+            Long("script") => program.script = Some(text(&mut arguments)?),
             Long("init-run") => program.style = EntryStyle::InitRun,
-            Long("argument") => program.arguments.push(text()?),
-            Long("variable") => variables.push(pair(&text()?)?),
+            Long("argument") => program.arguments.push(text(&mut arguments)?),
+            Long("variable") => variables.push(pair(&text(&mut arguments)?)?),
             Long("in-place") => surge = Surge::InPlace,
-            Long("gateway-image") => gateway.image = text()?,
+            Long("gateway-image") => gateway.image = text(&mut arguments)?,
             Long("keda") => gateway.features.keda = true,
-            Long("namespace") => namespace = Some(text()?),
-            Long("owner") => options.owner = text()?,
-            Long("pull-secret") => options.pull_secrets.push(text()?),
-            Long("node") => options.node_selector.extend([pair(&text()?)?]),
+            Long("server") => server = Server::of_version(text(&mut arguments)?),
+            Long("namespace") => namespace = Some(text(&mut arguments)?),
+            Long("owner") => options.owner = text(&mut arguments)?,
+            Long("pull-secret") => options.pull_secrets.push(text(&mut arguments)?),
+            Long("node") => options.node_selector.extend([pair(&text(&mut arguments)?)?]),
             Long("read-only") => options.read_only_root = true,
-            Long("user") => options.run_as_user = Some(text()?.parse()?),
+            Long("user") => options.run_as_user = Some(text(&mut arguments)?.parse()?),
             Long("help") | Short('h') => {
                 print!("{HELP}");
                 exit(0)
@@ -141,8 +142,13 @@ fn parse() -> anyhow::Result<Asked> {
     workload.probe = spec.probe;
     workload.termination_grace = spec.scoring_timeout;
     workload.variables.extend(variables);
+    gateway.features.deletion_cost = server.has_deletion_cost;
     gateway.features.accelerators = spec.resources.gpu > 0 || !spec.resources.accelerators.is_empty();
-    Ok(Asked { workload, gateway, options, surge, parts })
+    Ok(Asked { workload, gateway, options, server, surge, parts })
+}
+
+fn text(arguments: &mut lexopt::Parser) -> Result<String, lexopt::Error> {
+    arguments.value()?.string()
 }
 
 fn pair(text: &str) -> anyhow::Result<(String, String)> {

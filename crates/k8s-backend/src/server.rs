@@ -42,12 +42,21 @@ impl Server {
     /// A server that lacks nothing, for objects that are made without asking one.
     #[must_use]
     pub fn current() -> Self {
-        Self {
-            version: "v1.33.0".to_owned(),
-            has_disruption_budgets: true,
-            has_deletion_cost: true,
+        Self::of_version("v1.33.0")
+    }
+
+    /// What a server of this version has, unless somebody has switched it off; without KEDA.
+    #[must_use]
+    pub fn of_version(version: impl Into<String>) -> Self {
+        let mut server = Self {
+            version: version.into(),
+            has_disruption_budgets: false,
+            has_deletion_cost: false,
             has_scaled_objects: false,
-        }
+        };
+        server.has_disruption_budgets = server.is_at_least(21);
+        server.has_deletion_cost = server.is_at_least(22);
+        server
     }
 
     /// Whether this is version 1.`minor` or a newer one; a version that cannot be read is taken for an old one.
@@ -81,7 +90,7 @@ mod tests {
 
     #[test]
     fn versions_are_compared_by_their_numbers() {
-        let is = |version: &str| Server { version: version.to_owned(), ..Server::current() }.is_at_least(30);
+        let is = |version: &str| Server::of_version(version).is_at_least(30);
         for new in ["v1.30.0", "v1.33.2-gke.100", "v1.30+", "v1.100.0", "v2.0.0"] {
             assert!(is(new), "{new}");
         }

@@ -45,7 +45,8 @@ fn r_run_3_a_script_with_init_and_run() {
 /// Without policy/v1 and with a `sleep` that the image brings.
 #[test]
 fn r_k8s_1_a_workload_on_an_old_server() {
-    let objects = text(&workload(), &Options::new(), &old_server(), Surge::Beside, "salt").unwrap();
+    let objects =
+        text(&workload(), &Options::new(), &Server::of_version("v1.20.2"), Surge::Beside, "salt").unwrap();
     golden("old_server", &objects);
 }
 
@@ -441,14 +442,6 @@ fn all_options() -> Options {
     options.run_as_user = Some(1000);
     options.drain_notice = Duration::from_secs(12);
     options
-}
-
-fn old_server() -> Server {
-    let mut server = Server::current();
-    server.version = "v1.20.2".to_owned();
-    server.has_disruption_budgets = false;
-    server.has_deletion_cost = false;
-    server
 }
 
 fn text(
