@@ -10,12 +10,12 @@
 use futures_util::future::try_join_all;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec};
-use k8s_openapi::api::core::v1::{Node, Pod, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kube::api::{DynamicObject, ListParams, PostParams};
+use kube::ResourceExt as _;
+use kube::api::{DynamicObject, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
-use kube::{Api, ResourceExt as _};
 use portway_backend::{BackendError, Workload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,7 +29,7 @@ use crate::manifest::{Manifests, Salt, Setting, Surge, accelerators};
 use crate::names::{CONFIG_DIGEST, FENCE, object_name};
 use crate::ownership;
 use crate::part::{Part, Sent, kinds};
-use crate::surge::has_spare;
+use crate::surge;
 
 /// Makes the workload what `desired` says.
 pub(crate) async fn apply(backend: &K8sBackend, desired: &Workload) -> Result<(), BackendError> {
@@ -121,26 +121,8 @@ impl Application<'_> {
         let (Some(found), false) = (found, accelerators(self.desired).is_empty()) else {
             return Ok(manifests);
         };
-        let surge =
-            if digest(found) == Some(&manifests.digest) { surge_of(found) } else { self.surge().await };
-        with(surge)
-    }
-
-    /// Whether a replica more can be had while an update runs. Who may not look at nodes is careful.
-    async fn surge(&self) -> Surge {
-        let all = ListParams::default();
-        let nodes = Api::<Node>::all(self.inner.client.clone());
-        let pods = Api::<Pod>::all(self.inner.client.clone());
-        let (nodes, pods) = match tokio::try_join!(nodes.list(&all), pods.list(&all)) {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::info!(workload = %self.desired.id, %error, "cannot see whether a GPU is spare; replicas go before others come");
-                return Surge::InPlace;
-            }
-        };
-        let selector = &self.inner.options.node_selector;
-        let wanted = accelerators(self.desired);
-        if has_spare(&nodes.items, &pods.items, &wanted, selector) { Surge::Beside } else { Surge::InPlace }
+        let is_same = digest(found) == Some(&manifests.digest);
+        with(if is_same { surge_of(found) } else { surge::find(self.inner, self.desired).await })
     }
 
     /// Unless somebody has scaled the new Deployment already.

@@ -73,7 +73,7 @@ impl K8sBackend {
 
     /// Gives back the name of the deployer, so that another process may use it at once; what runs goes on running.
     ///
-    /// Without it the name is free 15 s after the end of the process. A later apply or remove takes it again.
+    /// Without it the name becomes free by itself within 75 s. A later apply or remove takes it again.
     ///
     /// # Errors
     ///

@@ -16,6 +16,25 @@
 //! ([`Options::owner`]). What is another's is never touched: `Conflict` names the owner. [`manifest`] says what a workload
 //! becomes, field by field.
 //!
+//! # Applying
+//!
+//! Objects are applied server-side under the field manager `portway-<owner>`; the number of replicas never is, so no apply
+//! changes what scaling has set. A new Deployment is paused until all that belongs to it is there: an apply that stops half-way
+//! says so, nothing runs, and the next one goes on.
+//!
+//! A field of ours that another manager *applies* is a `Conflict` which names both. A field that somebody has only *edited* is
+//! drift: it is put back by the next apply, and on a Deployment at once while this process watches workloads that it has
+//! applied; [`K8sBackend::drift_corrected`] counts the objects. `remove` deletes all that is ours by name.
+//!
+//! The first apply or remove takes the lease `deployer.<owner>`. A second process with the same owner is told by `Conflict` who
+//! has it; [`K8sBackend::shut_down`] gives it back.
+//!
+//! # Scaling
+//!
+//! The number is set through the scale subresource, after the fence was noted on the Deployment, both only if nobody has changed
+//! it meanwhile: a deposed leader gets a `Conflict`. Drained replicas go first among those that are ready. A
+//! HorizontalPodAutoscaler or a ScaledObject of KEDA with the same target is a `Conflict` at apply and at scale.
+//!
 //! # Rights
 //!
 //! A gateway and a deployer need different ones, and [`rbac`] writes them out; both end at the namespace. A right that is missing

@@ -1,10 +1,48 @@
 //! Whether an update may have a replica more than is wanted while it runs: not if that needs GPUs that are all in use.
+//!
+//! Asked only for workloads with accelerators, when an update begins. It takes a look at the nodes and pods of the whole
+//! cluster; a deployer without the right to that is careful and replaces in place.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use kube::ResourceExt as _;
+use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt as _};
+use portway_backend::Workload;
+
+use crate::backend::Inner;
+use crate::manifest::{Surge, accelerators};
+
+/// How replicas of `workload` are best replaced now.
+pub(crate) async fn find(inner: &Inner, workload: &Workload) -> Surge {
+    let wanted = accelerators(workload);
+    match look(&inner.client, &wanted).await {
+        Ok((nodes, pods)) if has_spare(&nodes, &pods, &wanted, &inner.options.node_selector) => Surge::Beside,
+        Ok(_) => Surge::InPlace,
+        Err(error) => {
+            let why = "cannot see whether an accelerator is spare, so that replicas go before others come";
+            tracing::info!(workload = %workload.id, "{why}: {error}");
+            Surge::InPlace
+        }
+    }
+}
+
+/// All nodes, and those pods that want some of `wanted`.
+async fn look(client: &Client, wanted: &BTreeMap<&str, u32>) -> kube::Result<(Vec<Node>, Vec<Pod>)> {
+    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?.items;
+    let (all, mut pods) = (Api::<Pod>::all(client.clone()), Vec::new());
+    let mut page = ListParams::default().limit(PAGE);
+    loop {
+        let list = all.list(&page).await?;
+        let counts = |pod: &Pod| wanted.keys().any(|resource| asked(pod, resource) > 0);
+        pods.extend(list.items.into_iter().filter(counts));
+        match list.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = page.continue_token(&token),
+            None => return Ok((nodes, pods)),
+        }
+    }
+}
 
 /// Whether some node that fits `selector` has all that is `wanted` left beside what the pods on it ask for. Pure.
 ///
@@ -52,6 +90,9 @@ fn asked(pod: &Pod, resource: &str) -> u64 {
 fn whole(quantity: &Quantity) -> u64 {
     quantity.0.parse().unwrap_or(0)
 }
+
+/// Pods that are read with one request.
+const PAGE: u32 = 500;
 
 #[cfg(test)]
 mod tests {
