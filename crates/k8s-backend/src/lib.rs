@@ -8,8 +8,8 @@
 //! | what | where | who reads it |
 //! |---|---|---|
 //! | a workload | a Deployment; Service, PodDisruptionBudget, ServiceAccount and a Secret of its variables belong to it | deployer; gateways its number and pods |
-//! | endpoint documents, verifiers, models, operations | a ConfigMap each | deployer, gateways |
-//! | credentials | a Secret each | deployer |
+//! | endpoint documents, verifiers, models | a ConfigMap each | deployer, gateways |
+//! | credentials; records of operations, which repeat the variables of workloads | a Secret each | deployer |
 //! | leases | a Lease each, with the fence as an annotation | whoever contends for it |
 //!
 //! All of it bears the label `app.kubernetes.io/managed-by: portway`, and the annotation `portway.dev/owner` says whose it is

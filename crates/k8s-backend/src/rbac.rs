@@ -272,9 +272,9 @@ const GRANTS: &[Grant] = {
         grant(Deployer, Always, "apps", "deployments", &["list", "watch"]),
         grant(Deployer, Always, "", "pods", &["list", "watch"]),
         grant(Deployer, Always, "", "pods/log", &["get"]),
-        // Documents. Credentials lie in Secrets, where nobody lists or watches them.
+        // Documents. Credentials lie in Secrets, and so do records of operations, which are listed.
         grant(Deployer, Always, "", "configmaps", &["create", "delete", "get", "list", "patch", "watch"]),
-        grant(Deployer, Always, "", "secrets", &["create", "delete", "get", "patch"]),
+        grant(Deployer, Always, "", "secrets", &["create", "delete", "get", "list", "patch", "watch"]),
         // One deployer for each name.
         grant(Deployer, Always, "coordination.k8s.io", "leases", &["create", "get", "update"]),
         // Never beside another autoscaler.

@@ -1,4 +1,4 @@
-//! Documents as ConfigMaps, credentials as Secrets.
+//! Documents as ConfigMaps, credentials and a deployer's records as Secrets.
 //!
 //! A document is the text under `document` in an object called `portway-<kind>-<readable>-<digest>`, whose labels
 //! `portway.dev/document` and `portway.dev/owner` say the kind and the owner, and whose annotation `portway.dev/name`
@@ -32,9 +32,11 @@
 //!
 //! # What is asked of the server
 //!
-//! On `configmaps` (on `secrets` for [`Credentials`](DocKind::Credentials)): `get` to read; `get`, `create` and `patch`
-//! to write; `get` and `delete` to delete; `list` and `watch` to watch. A gateway only watches endpoints and verifiers:
-//! `list` and `watch` on `configmaps`, nothing on `secrets`. Nobody in this workspace watches credentials.
+//! On `configmaps`, and on `secrets` for [`Credentials`](DocKind::Credentials) and for [`Operation`](DocKind::Operation),
+//! because a deployer's records repeat the variables of replicas: `get` to read; `get`, `create` and `patch` to write;
+//! `get` and `delete` to delete; `list` and `watch` to watch. A gateway only watches endpoints and verifiers: `list` and
+//! `watch` on `configmaps`, nothing on `secrets`. A deployer lists its records; nobody in this workspace watches
+//! credentials.
 
 mod feed;
 mod sheet;
@@ -51,12 +53,28 @@ use portway_backend::{
 use self::spot::Spot;
 use crate::backend::K8sBackend;
 
+/// In which kind of object a document lies.
+enum Home {
+    ConfigMap,
+    Secret,
+}
+
+impl Home {
+    /// Keys are secret, and so may the variables of replicas be that a deployer's record of its operations repeats.
+    fn of(kind: DocKind) -> Self {
+        match kind {
+            DocKind::Credentials | DocKind::Operation => Self::Secret,
+            DocKind::Endpoint | DocKind::Verifier | DocKind::Model => Self::ConfigMap,
+        }
+    }
+}
+
 #[async_trait]
 impl Catalog for K8sBackend {
     async fn get(&self, key: &DocKey) -> Result<Option<Versioned<Document>>, BackendError> {
-        match key.kind() {
-            DocKind::Credentials => Spot::<Secret>::of(&self.inner, key).get().await,
-            _ => Spot::<ConfigMap>::of(&self.inner, key).get().await,
+        match Home::of(key.kind()) {
+            Home::Secret => Spot::<Secret>::of(&self.inner, key).get().await,
+            Home::ConfigMap => Spot::<ConfigMap>::of(&self.inner, key).get().await,
         }
     }
 
@@ -66,24 +84,24 @@ impl Catalog for K8sBackend {
         document: &Document,
         expected: Expected,
     ) -> Result<Revision, BackendError> {
-        match key.kind() {
-            DocKind::Credentials => Spot::<Secret>::of(&self.inner, key).put(document, expected).await,
-            _ => Spot::<ConfigMap>::of(&self.inner, key).put(document, expected).await,
+        match Home::of(key.kind()) {
+            Home::Secret => Spot::<Secret>::of(&self.inner, key).put(document, expected).await,
+            Home::ConfigMap => Spot::<ConfigMap>::of(&self.inner, key).put(document, expected).await,
         }
     }
 
     async fn delete(&self, key: &DocKey, expected: Expected) -> Result<(), BackendError> {
-        match key.kind() {
-            DocKind::Credentials => Spot::<Secret>::of(&self.inner, key).delete(expected).await,
-            _ => Spot::<ConfigMap>::of(&self.inner, key).delete(expected).await,
+        match Home::of(key.kind()) {
+            Home::Secret => Spot::<Secret>::of(&self.inner, key).delete(expected).await,
+            Home::ConfigMap => Spot::<ConfigMap>::of(&self.inner, key).delete(expected).await,
         }
     }
 
     async fn watch(&self, kind: DocKind) -> Result<BoxStream<'static, Change>, BackendError> {
         let owner = &self.inner.options.owner;
-        match kind {
-            DocKind::Credentials => watch::begin(self.inner.api::<Secret>(), owner, kind).await,
-            _ => watch::begin(self.inner.api::<ConfigMap>(), owner, kind).await,
+        match Home::of(kind) {
+            Home::Secret => watch::begin(self.inner.api::<Secret>(), owner, kind).await,
+            Home::ConfigMap => watch::begin(self.inner.api::<ConfigMap>(), owner, kind).await,
         }
     }
 }

@@ -128,7 +128,7 @@ async fn r_k8s_4_the_largest_document_fits() {
         let padding = " ".repeat(MAX_DOC_BYTES - texts.len());
         let document = document(&format!("{texts}{padding}"));
         assert_eq!(document.as_json().len(), MAX_DOC_BYTES);
-        for kind in [DocKind::Operation, DocKind::Credentials] {
+        for kind in [DocKind::Model, DocKind::Credentials] {
             let key = DocKey::new(kind, "large").unwrap();
             backend.put(&key, &document, Expected::Absent).await.unwrap();
             assert_eq!(backend.get(&key).await.unwrap().unwrap().value, document);
@@ -139,7 +139,7 @@ async fn r_k8s_4_the_largest_document_fits() {
 }
 
 #[tokio::test]
-async fn r_k8s_4_credentials_are_in_secrets_and_all_else_in_config_maps() {
+async fn r_k8s_4_what_may_be_secret_is_in_secrets_and_all_else_in_config_maps() {
     without_pods(async |site| {
         let backend = backend(site).await;
         for kind in DocKind::ALL {
@@ -153,8 +153,8 @@ async fn r_k8s_4_credentials_are_in_secrets_and_all_else_in_config_maps() {
             .iter()
             .map(|secret| &secret.metadata.labels.as_ref().unwrap()["portway.dev/document"])
             .collect();
-        assert_eq!(kinds, ["credentials"]);
-        assert_eq!(maps(site).list(&ours).await.unwrap().items.len(), DocKind::ALL.len() - 1);
+        assert_eq!(kinds, ["credentials", "operation"]);
+        assert_eq!(maps(site).list(&ours).await.unwrap().items.len(), DocKind::ALL.len() - 2);
     })
     .await;
 }
