@@ -7,10 +7,11 @@ mod truth;
 
 use std::io;
 
-use double::{ApiServer, Expiry, Fault, On, Profile, Verb};
+use double::{ApiServer, Expiry, Fault, On, Outcome, Profile, StreamingLists, Verb, Which};
 use futures_util::StreamExt as _;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, DeleteParams, ListParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::{Client, Config, Error, ResourceExt as _};
 use serde_json::json;
 
@@ -26,7 +27,7 @@ fn maps(client: Client) -> Api<ConfigMap> {
 async fn the_double_does_as_api_servers_do() {
     for profile in [Profile::old(), Profile::new()] {
         let server = ApiServer::new(profile);
-        let place = truth::Place { client: server.bystander("default"), namespace: "default".to_owned() };
+        let place = truth::Place::new(server.bystander("default"), "default").await;
         truth::all(&place).await;
     }
 }
@@ -43,7 +44,7 @@ async fn a_real_server_does_as_expected() {
     let name = format!("portway-truth-{}", std::process::id());
     let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
     namespaces.create(&PostParams::default(), &namespace).await.unwrap();
-    let place = truth::Place { client, namespace: name.clone() };
+    let place = truth::Place::new(client, &name).await;
     let outcome = tokio::spawn(async move { truth::all(&place).await }).await;
     namespaces.delete(&name, &DeleteParams::default()).await.unwrap();
     outcome.unwrap();
@@ -152,4 +153,172 @@ async fn faults_befall_the_requests_they_are_for() {
     server.expire_credentials(true);
     let Err(Error::Api(status)) = maps.get("a").await else { panic!() };
     assert_eq!((status.code, &*status.reason), (401, "Unauthorized"));
+}
+
+/// A Deployment of three, which rolls by surge.
+fn deployment(name: &str, image: &str) -> Deployment {
+    serde_json::from_value(json!({
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": 3,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "main", "image": image}]},
+            },
+        },
+    }))
+    .unwrap()
+}
+
+/// What stands of the Deployment `name`: ready, of all.
+fn ready(server: &ApiServer, name: &str) -> (u64, u64) {
+    let found = server.object("deployments", "default", name).unwrap();
+    let count = |field: &str| found["status"][field].as_u64().unwrap_or_default();
+    (count("readyReplicas"), count("replicas"))
+}
+
+/// The reason and the status of a Deployment's condition.
+fn condition(server: &ApiServer, name: &str, kind: &str) -> (String, String) {
+    let found = server.object("deployments", "default", name).unwrap();
+    let conditions = found["status"]["conditions"].as_array().unwrap().clone();
+    let found = conditions.iter().find(|condition| condition["type"] == kind).unwrap();
+    let text = |field: &str| found[field].as_str().unwrap().to_owned();
+    (text("status"), text("reason"))
+}
+
+fn names(server: &ApiServer, plural: &str) -> Vec<String> {
+    let name = |object: &serde_json::Value| object["metadata"]["name"].as_str().unwrap().to_owned();
+    server.objects(plural, "default").iter().map(name).collect()
+}
+
+#[tokio::test]
+async fn a_deployment_rolls_without_a_gap_and_goes_with_all_that_is_its() {
+    let server = ApiServer::with_controllers(Profile::new());
+    let deployments: Api<Deployment> = Api::default_namespaced(server.client("default"));
+    deployments.create(&PostParams::default(), &deployment("a", "first")).await.unwrap();
+    assert_eq!(ready(&server, "a"), (3, 3));
+    assert_eq!(condition(&server, "a", "Progressing"), ("True".into(), "NewReplicaSetAvailable".into()));
+    let first = names(&server, "pods");
+
+    server.stage(Which::Image("second".into()), Outcome::ImagePullBackOff("no such image".into()));
+    let mut next = deployments.get("a").await.unwrap();
+    next.spec.as_mut().unwrap().template = deployment("a", "second").spec.unwrap().template;
+    deployments.replace("a", &PostParams::default(), &next).await.unwrap();
+    assert_eq!(ready(&server, "a"), (3, 4), "one more comes and none goes before it is ready");
+    assert_eq!(condition(&server, "a", "Progressing"), ("True".into(), "ReplicaSetUpdated".into()));
+    server.pass_deadline("default", "a");
+    assert_eq!(condition(&server, "a", "Progressing"), ("False".into(), "ProgressDeadlineExceeded".into()));
+    server.stage(Which::All, Outcome::Ready);
+    assert_eq!(ready(&server, "a"), (3, 3));
+    assert!(names(&server, "pods").iter().all(|pod| !first.contains(pod)), "all are new");
+
+    deployments.delete("a", &DeleteParams::foreground()).await.unwrap();
+    for plural in ["deployments", "replicasets", "pods"] {
+        assert!(names(&server, plural).is_empty(), "{plural} are left");
+    }
+}
+
+#[tokio::test]
+async fn who_costs_less_goes_first_where_the_server_heeds_it() {
+    for (profile, heeds) in [(Profile::new(), true), (Profile::old(), false)] {
+        let server = ApiServer::with_controllers(profile);
+        let client = server.client("default");
+        let deployments: Api<Deployment> = Api::default_namespaced(client.clone());
+        deployments.create(&PostParams::default(), &deployment("a", "first")).await.unwrap();
+        let oldest = server
+            .objects("pods", "default")
+            .into_iter()
+            .min_by_key(|pod| pod["metadata"]["uid"].to_string());
+        let oldest = oldest.unwrap()["metadata"]["name"].as_str().unwrap().to_owned();
+        let patch =
+            json!({"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "-1"}}});
+        let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::default_namespaced(client);
+        pods.patch(&oldest, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+        let patch = Patch::Merge(json!({"spec": {"replicas": 2}}));
+        deployments.patch_scale("a", &PatchParams::default(), &patch).await.unwrap();
+        assert_eq!(ready(&server, "a"), (2, 2));
+        assert_eq!(names(&server, "pods").contains(&oldest), !heeds, "otherwise the youngest goes");
+    }
+}
+
+#[tokio::test]
+async fn pods_that_may_not_be_made_are_told_and_made_later() {
+    let server = ApiServer::with_controllers(Profile::new());
+    let deployments: Api<Deployment> = Api::default_namespaced(server.client("default"));
+    server.set_quota("pods", Some(1));
+    deployments.create(&PostParams::default(), &deployment("a", "first")).await.unwrap();
+    assert_eq!(ready(&server, "a"), (1, 1));
+    assert_eq!(condition(&server, "a", "ReplicaFailure"), ("True".into(), "FailedCreate".into()));
+    assert_eq!(condition(&server, "a", "Available").0, "False");
+    server.set_quota("pods", None);
+    assert_eq!(ready(&server, "a"), (3, 3));
+    server.deny("configmaps", Some("not today"));
+    let denied = maps(server.client("default")).create(&PostParams::default(), &config_map("a")).await;
+    let Err(Error::Api(status)) = denied else { panic!("{denied:?}") };
+    assert_eq!(status.message, "admission webhook \"policy.example.com\" denied the request: not today");
+}
+
+#[tokio::test]
+async fn pods_that_are_deleted_stay_while_the_test_holds_them() {
+    let server = ApiServer::with_controllers(Profile::new());
+    let deployments: Api<Deployment> = Api::default_namespaced(server.client("default"));
+    deployments.create(&PostParams::default(), &deployment("a", "first")).await.unwrap();
+    server.hold_terminating(true);
+    let patch = Patch::Merge(json!({"spec": {"replicas": 1}}));
+    deployments.patch_scale("a", &PatchParams::default(), &patch).await.unwrap();
+    let terminating = server.objects("pods", "default");
+    let terminating = terminating.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_string());
+    assert_eq!((terminating.count(), server.objects("pods", "default").len()), (2, 3));
+    server.hold_terminating(false);
+    assert_eq!(server.objects("pods", "default").len(), 1);
+}
+
+#[tokio::test]
+async fn roles_grant_what_they_name_and_nothing_else() {
+    let server = ApiServer::new(Profile::new());
+    let maps = maps(server.client("default"));
+    maps.create(&PostParams::default(), &config_map("a")).await.unwrap();
+    server.grant_only(vec![json!({
+        "kind": "Role", "metadata": {"namespace": "default"},
+        "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"], "resourceNames": ["a"]}],
+    })]);
+    maps.get("a").await.unwrap();
+    let Err(Error::Api(status)) = maps.list(&ListParams::default()).await else { panic!() };
+    assert_eq!(
+        (status.code, &*status.message),
+        (
+            403,
+            "configmaps is forbidden: User \"system:serviceaccount:default:portway\" cannot list resource \
+             \"configmaps\" in API group \"\" in the namespace \"default\""
+        )
+    );
+    let Err(Error::Api(status)) = maps.get("b").await else { panic!() };
+    assert!(status.message.starts_with("configmaps \"b\" is forbidden: "), "{status:?}");
+}
+
+#[tokio::test]
+async fn initial_events_end_with_a_bookmark_where_lists_stream() {
+    let server = ApiServer::new(Profile::new());
+    let maps = maps(server.client("default"));
+    maps.create(&PostParams::default(), &config_map("a")).await.unwrap();
+    server.hold_bookmarks();
+    let mut events = maps.watch(&WatchParams::streaming_lists(), "0").await.unwrap().boxed();
+    assert!(matches!(events.next().await, Some(Ok(WatchEvent::Added(_)))));
+    assert!(futures_util::FutureExt::now_or_never(events.next()).is_none(), "the bookmark is held");
+    server.release_bookmarks();
+    let Some(Ok(WatchEvent::Bookmark(bookmark))) = events.next().await else { panic!() };
+    assert_eq!(bookmark.metadata.annotations["k8s.io/initial-events-end"], "true");
+    server.duplicate_events(true);
+    maps.create(&PostParams::default(), &config_map("b")).await.unwrap();
+    for _ in 0..2 {
+        assert!(matches!(events.next().await, Some(Ok(WatchEvent::Added(map))) if map.name_any() == "b"));
+    }
+    let refusing = ApiServer::new(Profile { streaming_lists: StreamingLists::Refused, ..Profile::new() });
+    let maps = Api::<ConfigMap>::default_namespaced(refusing.client("default"));
+    let Err(Error::Api(status)) = maps.watch(&WatchParams::streaming_lists(), "0").await.map(drop) else {
+        panic!()
+    };
+    assert_eq!(status.code, 422);
 }

@@ -16,7 +16,7 @@ use super::store::Key;
 use super::watch::Reply;
 use super::write::resource_version;
 
-/// What a client says about a deletion.
+/// What a client says about a deletion; by default in the background, at the object's own grace.
 #[derive(Debug, Default)]
 pub struct Options {
     grace: Option<u64>,
@@ -49,9 +49,9 @@ impl Options {
         })
     }
 
-    /// In the background, at the object's own grace.
-    pub fn background() -> Self {
-        Self::default()
+    /// Dependents that say so go before their owner.
+    pub fn foreground() -> Self {
+        Self { propagation: "Foreground".to_owned(), ..Self::default() }
     }
 
     fn check(&self, key: &Key, object: &Value) -> Answer<()> {
@@ -61,7 +61,7 @@ impl Options {
                 "the UID in the precondition ({given}) does not match the UID in record ({uid}). The object might \
                  have been deleted and then recreated"
             );
-            return Err(Refusal::conflict(key.kind, &key.name, &why));
+            return Err(Refusal::precondition(key.kind, &key.name, &why));
         }
         let stands = resource_version(object);
         if let Some(given) = self.resource_version.as_deref().filter(|given| *given != stands) {
@@ -69,7 +69,7 @@ impl Options {
                 "the ResourceVersion in the precondition ({given}) does not match the ResourceVersion in record \
                  ({stands}). The object might have been modified"
             );
-            return Err(Refusal::conflict(key.kind, &key.name, &why));
+            return Err(Refusal::precondition(key.kind, &key.name, &why));
         }
         Ok(())
     }
@@ -118,6 +118,8 @@ impl State {
         let finalizer = match &*options.propagation {
             "Foreground" => Some("foregroundDeletion"),
             "Orphan" => Some("orphan"),
+            // A namespace goes when nothing is left in it.
+            _ if key.kind.plural == "namespaces" => Some("kubernetes"),
             _ => None,
         };
         if let Some(finalizer) = finalizer {

@@ -7,16 +7,23 @@
 //!
 //! - `request`, `resources`, `discovery`: what can be asked, and of which version of the server
 //! - `serve`, `write`, `delete`, `patch`, `validate`, `refusal`: what becomes of it
+//! - `apply`, `fields`, `schema`: server-side apply, and who owns which fields
+//! - `controllers`: garbage, Deployments, ReplicaSets and a kubelet in miniature
 //! - `store`, `watch`, `selector`, `render`: what is remembered and how it is told
-//! - `faults`, `counts`: what a test does to it and learns of it
+//! - `faults`, `access`, `counts`: what a test does to it and learns of it
 #![allow(dead_code, unused_imports, reason = "every test binary uses a part of it")]
 #![allow(unreachable_pub, reason = "`pub` here says what tests are to use")]
 
+mod access;
+mod apply;
 mod clock;
+mod controllers;
 mod counts;
+mod defaults;
 mod delete;
 mod discovery;
 mod faults;
+mod fields;
 mod patch;
 mod refusal;
 mod render;
@@ -31,6 +38,7 @@ mod validate;
 mod watch;
 mod write;
 
+pub use controllers::{Outcome, Which};
 pub use counts::Counts;
 pub use faults::{Fault, Gate, On};
 pub use refusal::Refusal;

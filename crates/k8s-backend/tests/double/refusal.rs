@@ -71,15 +71,33 @@ impl Refusal {
         Self::new(404, "NotFound", message, details(kind, name, kind.plural))
     }
 
+    /// The scale of what is not there.
+    pub fn no_scale(kind: &Kind, name: &str) -> Self {
+        let what = format!("{}/scale", kind.plural);
+        let message = format!("{what}.{} {name:?} not found", kind.group);
+        Self::new(404, "NotFound", message, details(kind, name, &what))
+    }
+
     pub fn already_exists(kind: &Kind, name: &str) -> Self {
         let message = format!("{} {name:?} already exists", kind.qualified());
         Self::new(409, "AlreadyExists", message, details(kind, name, kind.plural))
     }
 
-    /// Somebody else was faster, or a precondition does not hold.
+    /// Somebody else was faster.
     pub fn conflict(kind: &Kind, name: &str, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", kind.qualified());
         Self::new(409, "Conflict", message, details(kind, name, kind.plural))
+    }
+
+    /// A precondition of a deletion does not hold; the real server names the kind here where it names the resource elsewhere.
+    pub fn precondition(kind: &Kind, name: &str, why: &str) -> Self {
+        let of = if kind.group.is_empty() {
+            kind.kind.to_owned()
+        } else {
+            format!("{}.{}", kind.kind, kind.group)
+        };
+        let message = format!("Operation cannot be fulfilled on {of} {name:?}: {why}");
+        Self::new(409, "Conflict", message, details(kind, name, kind.kind))
     }
 
     /// The `resourceVersion` given is not the current one.
@@ -103,6 +121,16 @@ impl Refusal {
         let mut details = details(kind, name, kind.kind);
         details["causes"] = causes.iter().map(Cause::to_json).collect();
         Self::new(422, "Invalid", format!("{of} {name:?} is invalid: {said}"), details)
+    }
+
+    /// A PUT without `resourceVersion` where one must be given; the resource is named where other messages name the kind.
+    pub fn without_revision(kind: &Kind, name: &str) -> Self {
+        let why = "Invalid value: 0x0: must be specified for an update";
+        let cause = Cause::new("FieldValueInvalid", "metadata.resourceVersion", why);
+        let mut details = details(kind, name, kind.plural);
+        details["causes"] = json!([cause.to_json()]);
+        let message = format!("{} {name:?} is invalid: {}: {why}", kind.qualified(), cause.field);
+        Self::new(422, "Invalid", message, details)
     }
 
     /// Fields that other managers own.

@@ -14,7 +14,7 @@ use super::selector::Selector;
 use super::server::{State, text_reply};
 use super::store::Key;
 use super::watch::Reply;
-use super::write::{Part, Write, resource_version};
+use super::write::{Part, Tracking, Write, resource_version};
 
 /// The most that a request may bring.
 const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -42,7 +42,10 @@ impl State {
     /// The object that a request is about.
     pub(super) fn current(&self, place: &Place) -> Answer<Arc<Value>> {
         let found = self.store.get(&key(place)).cloned();
-        found.ok_or_else(|| Refusal::not_found(place.kind, &place.name))
+        found.ok_or_else(|| match place.subresource.as_deref() {
+            Some("scale") => Refusal::no_scale(place.kind, &place.name),
+            _ => Refusal::not_found(place.kind, &place.name),
+        })
     }
 
     fn get(&self, call: &Call) -> Answer<Response<Reply>> {
@@ -103,7 +106,8 @@ impl State {
         }
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let key = Key::new(call.place.kind, &call.place.namespace, name);
-        let stored = self.insert(&key, object, &Write::of(call))?;
+        let write = self.write_of(call);
+        let stored = self.insert(&key, object, &write)?;
         Ok(json_reply(201, &shown(&stored, call)))
     }
 
@@ -113,21 +117,21 @@ impl State {
             return self.rescale(call, &new);
         }
         check_type(call, &new)?;
-        let key = key(&call.place);
+        let (key, write) = (key(&call.place), self.write_of(call));
         let Some(old) = self.store.get(&key).cloned() else {
             if call.place.kind.create_on_update && call.place.subresource.is_none() {
-                let stored = self.insert(&key, new, &Write::of(call))?;
+                let stored = self.insert(&key, new, &write)?;
                 return Ok(json_reply(201, &shown(&stored, call)));
             }
             return Err(Refusal::not_found(call.place.kind, &call.place.name));
         };
-        let stored = self.replace(&key, &old, new, &Write::of(call))?;
+        let stored = self.replace(&key, &old, new, &write)?;
         Ok(json_reply(200, &shown(&stored, call)))
     }
 
     fn patch(&mut self, call: &Call) -> Answer<Response<Reply>> {
         if call.content_type == APPLY {
-            return Err(Refusal::method_not_allowed());
+            return self.apply(call);
         }
         let old = self.current(&call.place)?;
         if call.place.subresource.as_deref() == Some("scale") {
@@ -135,7 +139,8 @@ impl State {
             return self.rescale(call, &scale);
         }
         let new = patched(&shown(&old, call), call.json()?, &call.content_type)?;
-        let stored = self.replace(&key(&call.place), &old, new, &Write::of(call))?;
+        let write = self.write_of(call);
+        let stored = self.replace(&key(&call.place), &old, new, &write)?;
         Ok(json_reply(200, &shown(&stored, call)))
     }
 
@@ -148,7 +153,10 @@ impl State {
         }
         let mut new = Value::clone(&old);
         new["spec"]["replicas"] = scale["spec"]["replicas"].as_u64().unwrap_or_default().into();
-        let write = Write { part: Part::Whole, ..Write::of(call) };
+        let mut write = Write { part: Part::Whole, ..self.write_of(call) };
+        if self.profile.minor < 22 {
+            write.tracking = Tracking::Nobody; // Older servers do not note who scales.
+        }
         let stored = self.replace(&key(&call.place), &old, new, &write)?;
         Ok(json_reply(200, &scale_of(&stored)))
     }
@@ -187,7 +195,7 @@ pub(super) fn shown(object: &Value, call: &Call) -> Value {
 }
 
 /// Refuses bodies that are not of the kind, the name or the namespace of the path.
-fn check_type(call: &Call, object: &Value) -> Answer<()> {
+pub(super) fn check_type(call: &Call, object: &Value) -> Answer<()> {
     let Place { kind, version, namespace, name, .. } = &call.place;
     let says = |value: &Value, expected: &str| {
         value.as_str().is_none_or(|value| value.is_empty() || value == expected)

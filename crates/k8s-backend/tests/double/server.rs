@@ -15,12 +15,14 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tower_service::Service;
 
+use super::access::Access;
 use super::clock::Clock;
+use super::controllers::{Controllers, Outcome, Which};
 use super::counts::Counts;
 use super::discovery;
 use super::faults::{Fault, Faults, Gate, On};
 use super::refusal::{Answer, Refusal};
-use super::request::{Call, Place, Target, target};
+use super::request::{Call, Place, Target, Verb, target};
 use super::resources::{Kind, Profile};
 use super::serve::json_reply;
 use super::store::{Key, Store};
@@ -42,6 +44,8 @@ pub(super) struct State {
     pub(super) store: Store,
     pub(super) faults: Faults,
     pub(super) counts: Counts,
+    pub(super) access: Access,
+    pub(super) controllers: Controllers,
     /// How many names and uids were given.
     pub(super) given: u64,
 }
@@ -59,10 +63,18 @@ impl ApiServer {
     /// A server with the namespace `default` and nothing that works on its objects: no controller, no kubelet.
     pub fn new(profile: Profile) -> Self {
         let (clock, store) = (Clock::new(), Store::default());
-        let (faults, counts) = (Faults::default(), Counts::default());
-        let mut state = State { profile, clock, store, faults, counts, given: 0 };
+        let (faults, counts, access) = (Faults::default(), Counts::default(), Access::default());
+        let controllers = Controllers::default();
+        let mut state = State { profile, clock, store, faults, counts, access, controllers, given: 0 };
         state.create_namespace("default");
         Self { state: Arc::new(Mutex::new(state)), ticks: watch::Sender::new(()) }
+    }
+
+    /// The same with controllers for Deployments, ReplicaSets and garbage, and a kubelet that makes pods ready.
+    pub fn with_controllers(profile: Profile) -> Self {
+        let server = Self::new(profile);
+        server.change(|state| state.controllers.on = true);
+        server
     }
 
     /// The client under test.
@@ -88,6 +100,7 @@ impl ApiServer {
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut state);
+        state.settle();
         drop(state);
         self.ticks.send_replace(());
         result
@@ -237,6 +250,61 @@ impl ApiServer {
     }
 }
 
+/// What a test lets become of pods, and what it lets nobody do.
+impl ApiServer {
+    /// Decides what becomes of pods, those that stand included. The last word about a pod counts.
+    pub fn stage(&self, which: Which, outcome: Outcome) {
+        self.change(|state| {
+            state.controllers.kubelet.stage(which, outcome);
+            state.requeue("pods");
+        });
+    }
+
+    /// Lets pods that are deleted stay, terminating, until they are let go.
+    pub fn hold_terminating(&self, holds: bool) {
+        self.change(|state| {
+            state.controllers.kubelet.holds_terminating = holds;
+            state.requeue("pods");
+        });
+    }
+
+    /// Lets a Deployment's progress deadline pass.
+    pub fn pass_deadline(&self, namespace: &str, name: &str) {
+        self.change(|state| state.pass_deadline(namespace, name));
+    }
+
+    /// Lets at most so many objects of a kind (`pods`) be in each namespace; `None` lifts it.
+    pub fn set_quota(&self, plural: &str, hard: Option<usize>) {
+        self.change(|state| {
+            state.access.set_quota(plural, hard);
+            state.requeue("replicasets");
+        });
+    }
+
+    /// Lets a webhook refuse new objects of a kind; `None` takes it away.
+    pub fn deny(&self, plural: &str, why: Option<&str>) {
+        self.change(|state| {
+            state.access.set_denial(plural, why);
+            state.requeue("replicasets");
+        });
+    }
+
+    /// Allows the client under test just what these `Role`s and `ClusterRole`s grant.
+    pub fn grant_only(&self, roles: Vec<Value>) {
+        self.change(|state| state.access.grant_only(roles));
+    }
+
+    /// Forbids the client under test one thing: `Verb::Update`, `deployments/scale`.
+    pub fn forbid(&self, verb: Verb, resource: &str) {
+        self.change(|state| state.access.forbid(verb, resource));
+    }
+
+    /// Allows the client under test everything again.
+    pub fn grant_all(&self) {
+        self.change(|state| state.access.grant_all());
+    }
+}
+
 /// What arrives at the server.
 impl ApiServer {
     async fn serve(&self, caller: Caller, parts: &Parts, body: Bytes) -> io::Result<Response<Reply>> {
@@ -283,7 +351,7 @@ impl State {
         }
         let place = match target(parts.uri.path(), &self.profile) {
             Some(Target::Objects(place)) => place,
-            Some(Target::Fixed(path)) => return Ok(Ok(Arrived::Answered(self.fixed(&path)))),
+            Some(Target::Fixed(path)) => return Ok(Ok(Arrived::Answered(self.fixed(&path, &body)))),
             None => return Ok(Ok(Arrived::Answered(page_not_found()))),
         };
         Ok(self.ask(caller, parts, place, body))
@@ -295,11 +363,16 @@ impl State {
             return Ok(Arrived::Asked(call, None));
         }
         self.counts.add(&call);
+        self.access.check(&call)?;
         let fault = self.faults.befalls(&call);
         Ok(Arrived::Asked(call, fault))
     }
 
-    fn fixed(&self, path: &str) -> Response<Reply> {
+    fn fixed(&self, path: &str, body: &Bytes) -> Response<Reply> {
+        if path.ends_with("/selfsubjectaccessreviews") {
+            let review = serde_json::from_slice(body).unwrap_or_default();
+            return json_reply(201, &self.access.review(review));
+        }
         if matches!(path, "/healthz" | "/livez" | "/readyz") {
             return text_reply(200, "ok");
         }

@@ -91,6 +91,20 @@ impl Store {
         all.take_while(move |(key, _)| key.kind == kind && (within.is_empty() || key.namespace == within))
     }
 
+    /// The objects of a kind in a namespace whose names begin with this.
+    pub fn beginning(
+        &self,
+        kind: &'static Kind,
+        namespace: &str,
+        prefix: &str,
+    ) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+        let all = self.objects.range(Key::new(kind, namespace, prefix)..);
+        let (within, prefix) = (namespace.to_owned(), prefix.to_owned());
+        all.take_while(move |(key, _)| {
+            key.kind == kind && key.namespace == within && key.name.starts_with(&prefix)
+        })
+    }
+
     /// All objects of all kinds in a namespace.
     pub fn in_namespace(&self, namespace: &str) -> Vec<Key> {
         self.objects.keys().filter(|key| key.namespace == namespace).cloned().collect()

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::refusal::{Answer, Cause, Refusal};
+use super::defaults::fill_in;
+use super::fields::{Fields, Manager, track_update};
+use super::refusal::{Answer, Refusal};
 use super::request::Call;
 use super::resources::Kind;
 use super::server::State;
@@ -20,19 +22,29 @@ pub enum Part {
     Status,
 }
 
+/// Whether somebody is to be noted as owner of the fields that are written.
+#[derive(Clone, Debug)]
+pub enum Tracking {
+    /// This manager owns what it changes.
+    Owner(Manager),
+    /// The object says already who owns what.
+    Done,
+    /// Nobody: what the controllers in miniature write is fought over by nobody, and they write much.
+    Nobody,
+}
+
 /// How an object is written.
 #[derive(Clone, Debug)]
 pub struct Write {
-    pub manager: String,
     pub part: Part,
+    pub tracking: Tracking,
     pub dry_run: bool,
 }
 
 impl Write {
-    pub fn of(call: &Call) -> Self {
-        let part =
-            if call.place.subresource.as_deref() == Some("status") { Part::Status } else { Part::Whole };
-        Self { manager: call.manager.clone(), part, dry_run: call.query.is_dry_run() }
+    /// By the server itself or by its controllers.
+    pub fn within(part: Part) -> Self {
+        Self { part, tracking: Tracking::Nobody, dry_run: false }
     }
 }
 
@@ -42,7 +54,7 @@ pub fn resource_version(object: &Value) -> &str {
 }
 
 /// What only the server writes.
-const OF_THE_SERVER: [&str; 8] = [
+const OF_THE_SERVER: [&str; 7] = [
     "uid",
     "resourceVersion",
     "creationTimestamp",
@@ -50,7 +62,6 @@ const OF_THE_SERVER: [&str; 8] = [
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
     "selfLink",
-    "managedFields",
 ];
 
 impl State {
@@ -75,10 +86,33 @@ impl State {
     /// Makes a namespace, as the server itself does for `default`.
     pub(super) fn create_namespace(&mut self, name: &str) {
         let key = Key::new(Kind::named("namespaces"), "", name);
-        let write = Write { manager: "server".to_owned(), part: Part::Whole, dry_run: false };
         let object = json!({"metadata": {"name": name}});
-        if let Err(refusal) = self.insert(&key, object, &write) {
+        if let Err(refusal) = self.insert(&key, object, &Write::within(Part::Whole)) {
             panic!("the namespace {name} cannot be made: {}", refusal.message());
+        }
+    }
+
+    /// How a request writes.
+    pub(super) fn write_of(&self, call: &Call) -> Write {
+        let part =
+            if call.place.subresource.as_deref() == Some("status") { Part::Status } else { Part::Whole };
+        let owner = Manager {
+            name: call.manager.clone(),
+            operation: "Update",
+            api_version: call.place.kind.api_version(&call.place.version),
+            time: self.clock.now(),
+            subresource: self.tracked_subresource(call),
+            fields: Fields::new(),
+        };
+        Write { part, tracking: Tracking::Owner(owner), dry_run: call.query.is_dry_run() }
+    }
+
+    /// The subresource under which a manager is noted: servers before 1.22 note none.
+    pub(super) fn tracked_subresource(&self, call: &Call) -> String {
+        if self.profile.minor < 22 {
+            String::new()
+        } else {
+            call.place.subresource.clone().unwrap_or_default()
         }
     }
 
@@ -87,7 +121,7 @@ impl State {
         self.check_namespace(key)?;
         clear_server_fields(&mut object);
         if key.kind.has("status") {
-            object["status"] = first_status(key.kind);
+            object.as_object_mut().into_iter().for_each(|object| drop(object.remove("status")));
         }
         let metadata = &mut object["metadata"];
         if key.kind.namespaced {
@@ -98,9 +132,18 @@ impl State {
         if key.kind.counts_generations {
             metadata["generation"] = 1.into();
         }
+        fill_in(key.kind, &mut object);
+        self.give_address(key, &mut object);
         validate(key.kind, None, &object)?;
         if self.store.get(key).is_some() {
             return Err(Refusal::already_exists(key.kind, &key.name));
+        }
+        self.admit(key, &object)?;
+        if let Tracking::Owner(owner) = &write.tracking {
+            track_update(&json!({"metadata": {}}), &mut object, owner.clone());
+        }
+        if key.kind.has("status") {
+            object["status"] = first_status(key.kind);
         }
         Ok(if write.dry_run { Arc::new(object) } else { self.store.put(key, object) })
     }
@@ -115,11 +158,7 @@ impl State {
     ) -> Answer<Arc<Value>> {
         check_precondition(key, old, &new)?;
         clear_server_fields(&mut new);
-        for field in OF_THE_SERVER {
-            if let Some(value) = old["metadata"].get(field) {
-                new["metadata"][field] = value.clone();
-            }
-        }
+        OF_THE_SERVER.iter().for_each(|field| keep(old, &mut new, field));
         new["metadata"]["name"] = old["metadata"]["name"].clone();
         if key.kind.namespaced {
             new["metadata"]["namespace"] = key.namespace.clone().into();
@@ -134,14 +173,35 @@ impl State {
         if key.kind.counts_generations && has_new_spec(old, &new) {
             new["metadata"]["generation"] = (old["metadata"]["generation"].as_u64().unwrap_or(0) + 1).into();
         }
+        if !matches!(write.tracking, Tracking::Done) {
+            keep(old, &mut new, "managedFields");
+        }
+        fill_in(key.kind, &mut new);
         validate(key.kind, Some(old), &new)?;
+        if let Tracking::Owner(owner) = &write.tracking {
+            track_update(old, &mut new, owner.clone());
+        }
         if !differs(old, &new) {
             return Ok(Arc::clone(old));
         }
         if write.dry_run {
             return Ok(Arc::new(new));
         }
+        let is_finished = new["metadata"].get("deletionTimestamp").is_some() && !has_finalizers(&new);
+        if is_finished && has_finalizers(old) {
+            return Ok(self.store.remove(key).unwrap_or_else(|| Arc::new(new)));
+        }
         Ok(self.store.put(key, new))
+    }
+
+    /// Gives a Service its address.
+    fn give_address(&mut self, key: &Key, object: &mut Value) {
+        if key.kind.plural == "services" && object["spec"]["clusterIP"].is_null() {
+            self.given += 1;
+            let address = format!("10.96.{}.{}", self.given / 250, self.given % 250 + 1);
+            object["spec"]["clusterIP"] = address.clone().into();
+            object["spec"]["clusterIPs"] = json!([address]);
+        }
     }
 
     fn check_namespace(&self, key: &Key) -> Answer<()> {
@@ -162,12 +222,23 @@ impl State {
     }
 }
 
+/// Takes a field of the metadata over.
+fn keep(old: &Value, new: &mut Value, field: &str) {
+    match old["metadata"].get(field) {
+        Some(value) => new["metadata"][field] = value.clone(),
+        None => drop(new["metadata"].as_object_mut().and_then(|metadata| metadata.remove(field))),
+    }
+}
+
+fn has_finalizers(object: &Value) -> bool {
+    object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty())
+}
+
 /// The `resourceVersion` and the `uid` that the new object names must be those that stand.
 fn check_precondition(key: &Key, old: &Value, new: &Value) -> Answer<()> {
     let given = resource_version(new);
     if given.is_empty() && !key.kind.unconditional_update {
-        let cause = Cause::invalid("metadata.resourceVersion", &"".into(), "must be specified for an update");
-        return Err(Refusal::invalid(key.kind, &key.name, &[cause]));
+        return Err(Refusal::without_revision(key.kind, &key.name));
     }
     if !given.is_empty() && given != resource_version(old) {
         return Err(Refusal::modified(key.kind, &key.name));
