@@ -131,7 +131,7 @@ fn parse() -> anyhow::Result<Asked> {
     }
     let config = config.into_result().map_err(|report| anyhow!("{report}"))?;
     let spec = config.spec();
-    if let Some(namespace) = namespace.or(spec.namespace.as_ref().map(ToString::to_string)) {
+    if let Some(namespace) = namespace.or_else(|| spec.namespace.as_ref().map(ToString::to_string)) {
         options.namespace = namespace;
     }
     let version = version.or_else(|| spec.version.clone()).map_or_else(|| "first".parse(), Ok)?;
