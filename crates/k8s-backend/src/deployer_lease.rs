@@ -3,8 +3,8 @@
 //! It is taken by the first apply or remove and renewed until [`K8sBackend::shut_down`] or the end of the process, after
 //! which it runs out by itself. Gateways never need it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use portway_backend::{BackendError, ErrorKind, Lease, Leases as _};
@@ -19,6 +19,8 @@ use crate::names::hex;
 /// Whether this process is the deployer of its name.
 #[derive(Default)]
 pub(crate) struct DeployerLease {
+    /// Who we are, always the same: an acquisition whose answer was lost is ours.
+    holder: OnceLock<String>,
     held: Mutex<Option<Held>>,
 }
 
@@ -39,7 +41,7 @@ impl DeployerLease {
         *held = None;
         let owner = &backend.inner.options.owner;
         let name = format!("deployer.{owner}");
-        let Some(lease) = backend.acquire(&name, &new_holder()?, TTL).await? else {
+        let Some(lease) = backend.acquire(&name, self.holder()?, TTL).await? else {
             let holder = holder(backend, &name).await;
             return Err(BackendError::conflict(format!(
                 "another deployer is called {owner:?} as well: {holder}; end it, or give one of them another name; if it has \
@@ -52,6 +54,14 @@ impl DeployerLease {
         renewal.spawn(renew(Arc::downgrade(&backend.inner), lease.clone(), Arc::clone(&is_lost)));
         *held = Some(Held { lease, is_lost, _renewal: renewal });
         Ok(())
+    }
+
+    fn holder(&self) -> Result<&str, BackendError> {
+        if self.holder.get().is_none() {
+            // If another was faster, that one counts.
+            let _ = self.holder.set(new_holder()?);
+        }
+        Ok(self.holder.get().map_or("", String::as_str))
     }
 
     /// Gives the name back.
