@@ -62,7 +62,7 @@ impl Scene {
                 "portway.dev/endpoint": endpoint,
                 "portway.dev/version": "first",
             },
-            "annotations": {"portway.dev/config-digest": "sha256:1"},
+            "annotations": {"portway.dev/config-digest": format!("sha256:{}", "0".repeat(64))},
         })
     }
 
