@@ -272,6 +272,8 @@ const GRANTS: &[Grant] = {
         grant(Deployer, Always, "apps", "deployments", &["list", "watch"]),
         grant(Deployer, Always, "", "pods", &["list", "watch"]),
         grant(Deployer, Always, "", "pods/log", &["get"]),
+        // What the cluster says of them stands below their logs.
+        grant(Deployer, Always, "", "events", &["list"]),
         // Documents. Credentials lie in Secrets, and so do records of operations, which are listed.
         grant(Deployer, Always, "", "configmaps", &["create", "delete", "get", "list", "patch", "watch"]),
         grant(Deployer, Always, "", "secrets", &["create", "delete", "get", "list", "patch", "watch"]),

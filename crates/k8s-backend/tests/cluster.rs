@@ -13,6 +13,10 @@ mod catalog;
 mod kubelet;
 #[path = "cluster/leases.rs"]
 mod leases;
+#[path = "cluster/manifests.rs"]
+mod manifests;
+#[path = "cluster/rbac.rs"]
+mod rbac;
 #[path = "cluster/replicas.rs"]
 mod replicas;
 #[path = "cluster/scale.rs"]
