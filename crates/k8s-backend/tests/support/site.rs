@@ -46,7 +46,7 @@ pub(crate) async fn on_a_cluster(test: impl AsyncFnOnce(&Site)) {
 /// The same for what needs no pods: there is no kubelet, and the end of the namespace is not waited for.
 pub(crate) async fn without_pods(test: impl AsyncFnOnce(&Site)) {
     let Some((client, namespace)) = new_namespace().await else { return };
-    let site = Site { client, namespace, image: String::new(), kubelet: None };
+    let site = Site { client, namespace, image: never_pulled(), kubelet: None };
     let outcome = AssertUnwindSafe(test(&site)).catch_unwind().await;
     let namespaces: Api<Namespace> = Api::all(site.client.clone());
     let _ = namespaces.delete(&site.namespace, &DeleteParams::default()).await;
@@ -72,8 +72,13 @@ async fn open(room: &Room) -> Option<Site> {
         Some(_) => None,
         None => Some(Kubelet::start(&client, &[&namespace], room).await),
     };
-    let image = given.unwrap_or_else(|| format!("example.invalid/scoring@sha256:{}", "0".repeat(64)));
+    let image = given.unwrap_or_else(never_pulled);
     Some(Site { client, namespace, image, kubelet })
+}
+
+/// A fake kubelet looks for no image.
+fn never_pulled() -> String {
+    format!("example.invalid/scoring@sha256:{}", "0".repeat(64))
 }
 
 async fn new_namespace() -> Option<(Client, String)> {
