@@ -57,14 +57,14 @@ type Before = Vec<Option<DynamicObject>>;
 impl Application<'_> {
     pub(crate) async fn run(&self) -> Result<(), BackendError> {
         let before = self.survey().await?;
-        let deployment: Option<Deployment> = before[0].clone().map(parsed).transpose()?;
-        let secret: Option<Secret> = before[1].clone().map(parsed).transpose()?;
+        let deployment: Option<Deployment> = before[DEPLOYMENT].clone().map(parsed).transpose()?;
+        let secret: Option<Secret> = before[SECRET].clone().map(parsed).transpose()?;
         let salt = secret.as_ref().and_then(Salt::of).unwrap_or_else(Salt::random);
         let manifests = self.manifests(deployment.as_ref(), &salt).await?;
 
         let standing = match deployment {
             None => {
-                let new = self.part(0).apply(&paused(&manifests.deployment), "").await?;
+                let new = self.part(DEPLOYMENT).apply(&paused(&manifests.deployment), "").await?;
                 Standing::Begun(parsed(new.object)?)
             }
             Some(found) if is_begun(&found) => Standing::Begun(found),
@@ -88,7 +88,7 @@ impl Application<'_> {
                 }
             }
             let is_going = |found: &&DynamicObject| found.metadata.deletion_timestamp.is_some();
-            let Some(going) = before[0].as_ref().filter(is_going) else { return Ok(before) };
+            let Some(going) = before[DEPLOYMENT].as_ref().filter(is_going) else { return Ok(before) };
             self.wait_until_gone(going.metadata.uid.as_deref().unwrap_or_default()).await?;
         }
         Err(self.still_going())
@@ -153,13 +153,13 @@ impl Application<'_> {
         before: &Before,
     ) -> Result<(), BackendError> {
         let mut done = Vec::new();
-        self.send(1, &manifests.secret, standing, before, &mut done).await?;
-        self.send(2, &manifests.service_account, standing, before, &mut done).await?;
-        self.send(3, &manifests.service, standing, before, &mut done).await?;
+        self.send(SECRET, &manifests.secret, standing, before, &mut done).await?;
+        self.send(SERVICE_ACCOUNT, &manifests.service_account, standing, before, &mut done).await?;
+        self.send(SERVICE, &manifests.service, standing, before, &mut done).await?;
         if let Some(budget) = &manifests.disruption_budget {
-            self.send(4, budget, standing, before, &mut done).await?;
+            self.send(BUDGET, budget, standing, before, &mut done).await?;
         }
-        let sent = self.send(0, &manifests.deployment, standing, before, &mut done).await?;
+        let sent = self.send(DEPLOYMENT, &manifests.deployment, standing, before, &mut done).await?;
         let revision = sent.object.metadata.resource_version.clone();
         self.place.applied(self.desired, &parsed(sent.object)?);
         tracing::info!(workload = %self.desired.id, digest = manifests.digest, "applied");
@@ -186,8 +186,9 @@ impl Application<'_> {
         };
         if was_put_back {
             self.inner.applied.count();
-            let fields = listed(&sent.forced);
-            tracing::warn!(workload = %self.desired.id, "the {part} had been changed and was put back: {fields}");
+            let fields =
+                if sent.forced.is_empty() { "it was changed".to_owned() } else { listed(&sent.forced) };
+            tracing::warn!(workload = %self.desired.id, "drift: the {part} was put back; {fields}");
         }
         Ok(sent)
     }
@@ -262,6 +263,13 @@ where
             .with_source(error)
     })
 }
+
+// Places in the order of `kinds`.
+const DEPLOYMENT: usize = 0;
+const SECRET: usize = 1;
+const SERVICE_ACCOUNT: usize = 2;
+const SERVICE: usize = 3;
+const BUDGET: usize = 4;
 
 /// How long the replicas of a removed workload may take beyond their grace.
 const BEYOND_GRACE: std::time::Duration = std::time::Duration::from_secs(30);

@@ -6,13 +6,14 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use portway_backend::{BackendError, WorkloadId};
 use tokio::sync::mpsc;
 
 use crate::apply::Application;
 use crate::backend::{Inner, K8sBackend};
+use crate::error::refused;
 use crate::names::object_name;
-use crate::part::{Part, kinds};
 
 /// Begins to correct, if nobody does yet.
 pub(crate) fn begin(inner: &Arc<Inner>) {
@@ -44,8 +45,11 @@ async fn correct(backend: &K8sBackend, id: &WorkloadId) -> Result<(), BackendErr
     let (name, place) = (object_name(id), inner.applied.place(id));
     let _turn = place.turn.lock().await;
     let Some(workload) = place.workload() else { return Ok(()) };
-    let deployment = Part::new(inner, kinds(&inner.server).swap_remove(0), &name).read().await?;
-    if deployment.is_none_or(|found| found.metadata.deletion_timestamp.is_some()) {
+    let found = inner.api::<Deployment>().get_opt(&name).await;
+    let found = found.map_err(|error| refused(&format!("read the Deployment {name}"), error))?;
+    let stays = |found: &Deployment| found.metadata.deletion_timestamp.is_none();
+    // What the watch has shown may have been the work of an apply that was still under way.
+    if !found.is_some_and(|found| stays(&found) && place.is_drift(&found)) {
         return Ok(());
     }
     Application { inner, desired: &workload, name: &name, place: &place }.run().await

@@ -81,8 +81,7 @@ impl Applied {
     pub(crate) fn saw(&self, deployment: &Deployment) {
         let Some(id) = workload_of(deployment.labels()) else { return };
         let Some(place) = locked(&self.places).get(&id).cloned() else { return };
-        let Some(expected) = locked(&place.last).as_ref().map(|last| last.fingerprint) else { return };
-        if deployment.metadata.deletion_timestamp.is_none() && fingerprint(deployment) != expected {
+        if deployment.metadata.deletion_timestamp.is_none() && place.is_drift(deployment) {
             // Without anybody who corrects there is nothing to be done.
             let _ = self.seen.send(id);
         }
@@ -99,6 +98,12 @@ impl Place {
     /// Forgets it, so that it is not put back.
     pub(crate) fn forget(&self) {
         *locked(&self.last) = None;
+    }
+
+    /// Whether the Deployment is another than the one that was applied last.
+    pub(crate) fn is_drift(&self, deployment: &Deployment) -> bool {
+        let expected = locked(&self.last).as_ref().map(|last| last.fingerprint);
+        expected.is_some_and(|expected| fingerprint(deployment) != expected)
     }
 
     /// What was applied last.
