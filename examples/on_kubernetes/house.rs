@@ -64,7 +64,10 @@ impl House {
             Front::Here(here) => here.close().await,
             Front::Inside(inside) => inside.close().await?,
         }
-        removed
+        // The next run need not wait until the name of this deployer has run out.
+        let let_go = self.backend.shut_down().await;
+        removed?;
+        Ok(let_go?)
     }
 }
 
@@ -82,7 +85,8 @@ pub(crate) async fn remove_only(options: &Options) -> anyhow::Result<()> {
     for operation in deployer.resume().await?.operations {
         let _ = operation.wait().await;
     }
-    remove(&deployer, &backend, options).await
+    remove(&deployer, &backend, options).await?;
+    Ok(backend.shut_down().await?)
 }
 
 /// Deletes the service, whatever is left of it, and then what is remembered of its operations.

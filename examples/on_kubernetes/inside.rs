@@ -85,6 +85,7 @@ impl Made {
         Ok(SocketAddr::new(address.context("the gateway's pods have no address")?.parse()?, PORT))
     }
 
+    /// Deletes everything, and returns when the gateway's pods are gone: the Deployment goes after them.
     async fn remove(&self) -> anyhow::Result<()> {
         for object in self.objects.iter().rev() {
             let name = object.metadata.name.as_deref().unwrap_or_default();
@@ -92,6 +93,13 @@ impl Made {
                 Err(kube::Error::Api(status)) if status.is_not_found() => {}
                 done => drop(done?),
             }
+        }
+        let deployments = Api::<Deployment>::namespaced(self.client.clone(), &self.namespace);
+        for object in self.objects.iter().filter(|object| is_deployment(object)) {
+            let name = object.metadata.name.as_deref().unwrap_or_default();
+            let gone =
+                await_condition(deployments.clone(), name, |found: Option<&Deployment>| found.is_none());
+            tokio::time::timeout(GOING, gone).await.context("the gateway's pods are not gone yet")??;
         }
         Ok(())
     }
@@ -113,4 +121,10 @@ pub(crate) async fn client(options: &Options) -> anyhow::Result<Client> {
     Ok(Client::try_from(Config::from_kubeconfig(&choice).await?)?)
 }
 
+fn is_deployment(object: &DynamicObject) -> bool {
+    object.types.as_ref().is_some_and(|types| types.kind == "Deployment")
+}
+
 const PORT: u16 = 8080;
+/// More than a gateway's pod may take to end.
+const GOING: Duration = Duration::from_secs(120);

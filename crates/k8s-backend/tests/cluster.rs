@@ -17,6 +17,8 @@ mod leases;
 mod manifests;
 #[path = "cluster/rbac.rs"]
 mod rbac;
+#[path = "cluster/refusals.rs"]
+mod refusals;
 #[path = "cluster/replicas.rs"]
 mod replicas;
 #[path = "cluster/scale.rs"]
