@@ -86,7 +86,9 @@ fn worst<'a>(
     let stuck = (deployment.progress == Progress::Stuck).then(finding::of_no_progress);
     let paused = deployment.is_paused.then(|| Finding {
         weight: Weight::Note,
-        message: "the Deployment is paused; resume its rollout".to_owned(),
+        message:
+            "its Deployment is paused: an apply has not ended, or somebody has paused it; apply it again"
+                .to_owned(),
     });
     let plain = |finding: Finding| (finding.clone(), finding.message);
     // The deadline says least: it speaks only when nobody else does.
