@@ -35,6 +35,24 @@
 //! it meanwhile: a deposed leader gets a `Conflict`. Drained replicas go first among those that are ready. A
 //! HorizontalPodAutoscaler or a ScaledObject of KEDA with the same target is a `Conflict` at apply and at scale.
 //!
+//! # Documents
+//!
+//! The object's name, `portway-<kind>-<readable>-<digest>`, shortens the document's, which stands in full in the annotation
+//! `portway.dev/name`. The owner is part of the digest and of what is watched: two installations in one namespace do not see each
+//! other's documents, and a deployer and its gateways must be given the same owner. A revision is the object's
+//! `resourceVersion`.
+//!
+//! `get` reports a document that somebody has made unreadable, with its place; a `put` with `Expected::Any` mends it. A watch
+//! passes it over: readers keep what they were told last, and hear of all the others. What stands in the place of a document and is
+//! not ours is a `Conflict`. Each watch lists for itself, so it begins with what stands at that moment, and resumes after failures;
+//! what was deleted in a gap is told.
+//!
+//! # Leases
+//!
+//! Fences lie above the server's own versions, so that they grow even when somebody deletes a Lease. Nobody's clock is trusted:
+//! a contender waits until a lease has not changed for its duration since it first saw it so. Only one whose renewal lies the
+//! duration and a minute in the past is free at first sight. Two programs must not have the same holder's name.
+//!
 //! # Rights
 //!
 //! A gateway and a deployer need different ones, and [`rbac`] writes them out; both end at the namespace. A right that is missing

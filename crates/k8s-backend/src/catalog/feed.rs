@@ -42,8 +42,11 @@ impl Feed {
             }
             Event::InitDone => self.finish_list(changes),
             Event::Apply(object) if self.is_newer(&object) => changes.extend(self.stands(object)),
-            Event::Delete(object) if self.is_newer(&object) => changes.extend(self.gone(&object)),
-            Event::Apply(_) | Event::Delete(_) => {}
+            Event::Apply(_) => {}
+            Event::Delete(object) => {
+                self.is_newer(&object);
+                changes.extend(self.gone(&object));
+            }
         }
     }
 
@@ -60,11 +63,7 @@ impl Feed {
 
     fn is_newer<K: Sheet>(&mut self, object: &K) -> bool {
         // Versions that are no numbers cannot be compared: then the server's word is taken.
-        let Some(version) =
-            object.meta().resource_version.as_deref().and_then(|version| version.parse().ok())
-        else {
-            return true;
-        };
+        let Some(version) = number(object.meta().resource_version.as_deref()) else { return true };
         let newer = version > self.newest;
         self.newest = self.newest.max(version);
         newer
@@ -91,8 +90,18 @@ impl Feed {
 
     fn gone<K: Sheet>(&mut self, object: &K) -> Option<Change> {
         let name = object.meta().name.as_deref().unwrap_or_default();
+        let (_, told) = self.told.get(name)?;
+        let (end, told) = (number(object.meta().resource_version.as_deref()), number(Some(told.as_str())));
+        // The repeated end of what has been made anew since.
+        if end.zip(told).is_some_and(|(end, told)| end < told) {
+            return None;
+        }
         self.told.remove(name).map(|(key, _)| Change::Deleted(key))
     }
+}
+
+fn number(version: Option<&str>) -> Option<u64> {
+    version?.parse().ok()
 }
 
 /// The others go on, and readers keep the last state that could be read.
@@ -184,7 +193,16 @@ mod tests {
             told(&mut feed, [Delete(object("a", 3)), Apply(object("a", 2)), Delete(object("a", 3))]),
             [gone("a")]
         );
-        assert_eq!(told(&mut feed, [Apply(object("a", 4))]), [put("a", 4)], "made anew");
+        assert_eq!(
+            told(&mut feed, [Apply(object("a", 4)), Delete(object("a", 3))]),
+            [put("a", 4)],
+            "made anew"
+        );
+        assert_eq!(
+            told(&mut feed, [Delete(object("a", 4))]),
+            [gone("a")],
+            "a server that tells the last version"
+        );
     }
 
     #[test]
