@@ -103,5 +103,7 @@ async fn remove(deployer: &Deployer, backend: &K8sBackend, options: &Options) ->
         Err(error) => return Err(error.into()),
     }
     let record = DocKey::new(DocKind::Operation, options.service.as_ref())?;
-    Ok(backend.delete(&record, Expected::Any).await?)
+    backend.delete(&record, Expected::Any).await?;
+    // The next run need not wait for the name of this deployer.
+    Ok(backend.shut_down().await?)
 }

@@ -1,7 +1,8 @@
 //! The deployer's lease: two deployers of one name would undo each other's work, so the second is told.
 //!
 //! It is taken by the first apply or remove and renewed until [`K8sBackend::shut_down`] or the end of the process, after
-//! which it runs out by itself. Gateways never need it.
+//! which it runs out by itself. A deployer that starts again after a crash finds its own name taken; so the first order of a
+//! process waits for as long as a lease lasts without renewal before it says that another one lives. Gateways never need it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -21,7 +22,14 @@ use crate::names::hex;
 pub(crate) struct DeployerLease {
     /// Who we are, always the same: an acquisition whose answer was lost is ours.
     holder: OnceLock<String>,
-    held: Mutex<Option<Held>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    held: Option<Held>,
+    /// Whether we have waited for the end of another one.
+    has_waited: bool,
 }
 
 struct Held {
@@ -34,14 +42,24 @@ struct Held {
 impl DeployerLease {
     /// Makes sure that this process is the deployer.
     pub(crate) async fn hold(&self, backend: &K8sBackend) -> Result<(), BackendError> {
-        let mut held = self.held.lock().await;
-        if held.as_ref().is_some_and(|held| !held.is_lost.load(Ordering::Relaxed)) {
+        let mut state = self.state.lock().await;
+        if state.held.as_ref().is_some_and(|held| !held.is_lost.load(Ordering::Relaxed)) {
             return Ok(());
         }
-        *held = None;
+        state.held = None;
         let owner = &backend.inner.options.owner;
         let name = format!("deployer.{owner}");
-        let Some(lease) = backend.acquire(&name, self.holder()?, TTL).await? else {
+        let mut lease = backend.acquire(&name, self.holder()?, TTL).await?;
+        if lease.is_none() && !state.has_waited {
+            let holder = holder(backend, &name).await;
+            tracing::warn!(
+                "a deployer is called {owner:?} already: {holder}; waiting {TTL:?} to see whether it lives"
+            );
+            tokio::time::sleep(TTL).await;
+            state.has_waited = true;
+            lease = backend.acquire(&name, self.holder()?, TTL).await?;
+        }
+        let Some(lease) = lease else {
             let holder = holder(backend, &name).await;
             return Err(BackendError::conflict(format!(
                 "another deployer is called {owner:?} as well: {holder}; end it, or give one of them another name; if it has \
@@ -52,7 +70,7 @@ impl DeployerLease {
         let is_lost = Arc::new(AtomicBool::new(false));
         let mut renewal = JoinSet::new();
         renewal.spawn(renew(Arc::downgrade(&backend.inner), lease.clone(), Arc::clone(&is_lost)));
-        *held = Some(Held { lease, is_lost, _renewal: renewal });
+        *state = State { held: Some(Held { lease, is_lost, _renewal: renewal }), has_waited: true };
         Ok(())
     }
 
@@ -66,7 +84,7 @@ impl DeployerLease {
 
     /// Gives the name back.
     pub(crate) async fn release(&self, backend: &K8sBackend) -> Result<(), BackendError> {
-        match self.held.lock().await.take() {
+        match self.state.lock().await.held.take() {
             Some(held) => backend.release(held.lease).await,
             None => Ok(()),
         }

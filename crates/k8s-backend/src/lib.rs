@@ -27,7 +27,7 @@
 //! applied; [`K8sBackend::drift_corrected`] counts the objects. `remove` deletes all that is ours by name.
 //!
 //! The first apply or remove takes the lease `deployer.<owner>`. A second process with the same owner is told by `Conflict` who
-//! has it; [`K8sBackend::shut_down`] gives it back.
+//! has it, 15 s after its first order, in which a dead one would have lost it; [`K8sBackend::shut_down`] gives it back.
 //!
 //! # Scaling
 //!
