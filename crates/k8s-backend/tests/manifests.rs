@@ -2,6 +2,7 @@
 //!
 //! `PORTWAY_WRITE_MANIFESTS=1 cargo test -p portway-k8s-backend --test manifests` writes the files of `tests/manifests`
 //! anew; their difference is then to be read.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -182,7 +183,6 @@ fn all_faults_are_told_at_once_and_no_value_of_a_variable() {
     let message = error.to_string();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(!message.contains("hush"), "a value is shown");
-    let faults = message.split("; ").filter(|part| part.contains('"') || part.contains(' ')).count();
     for part in [
         "the interpreter /usr/bin/python3",
         "the packed project p.tar",
@@ -212,7 +212,7 @@ fn all_faults_are_told_at_once_and_no_value_of_a_variable() {
         "user 0",
         "the drain notice is",
     ] {
-        assert!(message.contains(part), "{part:?} is not among {faults} parts of {message}");
+        assert!(message.contains(part), "{part:?} is not in {message}");
     }
 }
 

@@ -28,6 +28,8 @@
 //! | `AZUREML_ENTRY_SCRIPT` | the entry script, if there is one; a workload may set it |
 //! | `PYTHONUNBUFFERED` | `1`, so that logs are whole; a workload may set it |
 //!
+//! `AZUREML_MODEL_DIR` is whatever the image or the workload sets.
+//!
 //! # Size and place
 //!
 //! CPU and memory are requested, and limited where the workload says so. GPUs (`nvidia.com/gpu`) and other accelerators

@@ -24,7 +24,6 @@ use kube::api::{
 };
 use kube::client::{Body, ClientBuilder};
 use kube::config::AuthInfo;
-use kube::core::ErrorResponse;
 use kube::{Api, Client, Config, ResourceExt as _};
 use portway_backend::conformance::{self, Subject};
 use portway_backend::{
@@ -134,7 +133,7 @@ async fn accelerators_are_looked_for(site: &Site, deployer: &K8sBackend) {
 async fn refusals(site: &Site, gateway: &Client, deployer: &Client) {
     fn forbidden<T: std::fmt::Debug>(found: kube::Result<T>) {
         match found {
-            Err(kube::Error::Api(status)) if ErrorResponse::is_forbidden(&status) => {}
+            Err(kube::Error::Api(status)) if status.is_forbidden() => {}
             other => panic!("this should be forbidden: {other:?}"),
         }
     }
