@@ -221,10 +221,12 @@ fn memory_limit<'a>(pod: &'a Pod, container: &str) -> Option<&'a str> {
 fn unready(pod: &Pod, status: &PodStatus) -> Option<Finding> {
     let ready = condition(status, "Ready").filter(|condition| condition.status != "True")?;
     let containers = status.container_statuses.as_deref().filter(|containers| !containers.is_empty())?;
-    // A kubelet that says this of a container says it of the pod; somebody else has taken the pod's readiness away.
-    let all_ready = containers.iter().all(|container| container.ready);
-    if all_ready && status.conditions.iter().flatten().all(|each| !each.type_.contains('/')) {
-        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or("its node");
+    // A kubelet that says this of all containers says it of the pod; somebody else has taken its readiness away.
+    let spec = pod.spec.as_ref();
+    let has_gates =
+        spec.is_some_and(|spec| spec.readiness_gates.as_ref().is_some_and(|gates| !gates.is_empty()));
+    if containers.iter().all(|container| container.ready) && !has_gates {
+        let node = spec.and_then(|spec| spec.node_name.as_deref()).unwrap_or("its node");
         return Some(Finding::new(
             Weight::Passing,
             format!("the node {node} no longer reports; its replicas are replaced if it does not come back"),
@@ -415,6 +417,13 @@ mod tests {
             }],
         }));
         assert!(lost.unwrap().message.contains("the node n1 no longer reports"));
+        let gated = json!({
+            "spec": {"containers": [], "readinessGates": [{"conditionType": "balancer"}]},
+            "status": {"conditions": [{"type": "Ready", "status": "False"}], "containerStatuses": [{
+                "name": CONTAINER, "image": "", "imageID": "", "ready": true, "restartCount": 0,
+            }]},
+        });
+        assert_eq!(of_pod(&serde_json::from_value(gated).unwrap()), None, "a gate is not a node");
     }
 
     #[test]

@@ -35,6 +35,24 @@
 //! it meanwhile: a deposed leader gets a `Conflict`. Drained replicas go first among those that are ready. A
 //! HorizontalPodAutoscaler or a ScaledObject of KEDA with the same target is a `Conflict` at apply and at scale.
 //!
+//! # Replicas and states
+//!
+//! Replicas are found by one list and one watch of pods and one of Deployments for all workloads of a backend. One that was
+//! told to go is never shown as ready, and while the server is away the last status stays.
+//! [`K8sBackend::ready_to_routable`] says how long replicas took from being ready to being shown.
+//!
+//! | state | when |
+//! |---|---|
+//! | `Healthy` | as many pods of the present configuration are ready as are wanted, and no others are left but those that go |
+//! | `Failed` | nothing is ready, the rollout has never been complete, and a pod cannot succeed as it stands (no such image, an admission rule, five crashes), or ten minutes went without progress |
+//! | `Unhealthy` | a pod fails otherwise; Kubernetes goes on trying |
+//! | `Unschedulable` | the scheduler finds no node, or a quota is used up |
+//! | `Transitioning` | else |
+//!
+//! The message names the pod, the cause in the words of the cluster, and the remedy, as soon as the cluster knows. `Failed` is
+//! what Portway gives up on; the cluster does not, and a pod that succeeds later is seen. Kubernetes keeps no log of a pod that
+//! is gone: `logs` has those of the pods that are there, the run before a crash first, and ends with the events of the last hour.
+//!
 //! # Documents
 //!
 //! The object's name, `portway-<kind>-<readable>-<digest>`, shortens the document's, which stands in full in the annotation

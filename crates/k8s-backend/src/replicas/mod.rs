@@ -30,6 +30,7 @@ pub use self::routable::ReadyToRoutable;
 use self::view::{DeploymentView, PodView};
 use crate::backend::Inner;
 use crate::clock;
+use crate::names::object_name;
 use crate::status::status;
 
 /// What a backend knows of all replicas, and who wants to know it.
@@ -191,8 +192,8 @@ fn refusal(progress: &[Progress; 2]) -> Option<Arc<BackendError>> {
 
 impl State {
     fn status_of(&self, id: &WorkloadId) -> Status {
-        let deployments = self.deployments.of(id);
-        let deployment = deployments.and_then(|deployments| deployments.values().next());
+        // Somebody's copy of it under another name is not it.
+        let deployment = self.deployments.of(id).and_then(|all| all.get(object_name(id).as_str()));
         status(deployment, self.pods.of(id).unwrap_or(&BTreeMap::new()))
     }
 
