@@ -10,7 +10,8 @@ use futures_core::stream::BoxStream;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use portway_backend::{
-    Catalog as _, Change, DocKey, DocKind, Document, ErrorKind, Expected, Lease, Leases as _, conformance,
+    Backend as _, BackendError, Catalog, Change, DocKey, DocKind, Document, Environment, ErrorKind, Expected,
+    Fleet as _, Lease, Leases as _, Program, Workload, WorkloadId, conformance,
 };
 use portway_k8s_backend::{K8sBackend, Options};
 use serde_json::json;
@@ -33,6 +34,11 @@ fn key(name: &str) -> DocKey {
 
 fn document(number: u32) -> Document {
     Document::of(&number).unwrap()
+}
+
+/// Follows the endpoint documents.
+async fn follow(catalog: &K8sBackend) -> Result<BoxStream<'static, Change>, BackendError> {
+    Catalog::watch(catalog, DocKind::Endpoint).await
 }
 
 async fn put(catalog: &K8sBackend, name: &str, number: u32) {
@@ -59,7 +65,7 @@ async fn watched(server: &ApiServer) -> (K8sBackend, BoxStream<'static, Change>)
     let stranger = stranger(server).await;
     put(&stranger, "a", 1).await;
     put(&stranger, "b", 0).await;
-    let mut changes = backend(server).await.watch(DocKind::Endpoint).await.unwrap();
+    let mut changes = follow(&backend(server).await).await.unwrap();
     put(&stranger, "b", 1).await;
     assert_eq!(told(&mut changes, 4).await, ["a=1", "b=0", "synced", "b=1"]);
     (stranger, changes)
@@ -169,7 +175,7 @@ async fn r_k8s_4_a_list_that_breaks_off_between_pages_is_begun_anew() {
         put(&stranger, &format!("doc-{number:03}"), number).await;
     }
     server.fail(On::next(Verb::List, "configmaps").after(1), Fault::unavailable());
-    let mut changes = backend(&server).await.watch(DocKind::Endpoint).await.unwrap();
+    let mut changes = follow(&backend(&server).await).await.unwrap();
     let mut told = told(&mut changes, 601).await;
     assert_eq!(told.pop().as_deref(), Some("synced"));
     assert!(
@@ -229,7 +235,7 @@ async fn r_k8s_4_a_slow_list_is_waited_for_and_tells_what_stands_then() {
         put(&stranger, "a", 2).await;
         gate.open();
     };
-    let (_, changes) = tokio::join!(change, backend.watch(DocKind::Endpoint));
+    let (_, changes) = tokio::join!(change, follow(&backend));
     assert_eq!(told(&mut changes.unwrap(), 2).await, ["a=2", "synced"]);
 }
 
@@ -238,9 +244,9 @@ async fn r_k8s_4_a_watch_that_is_refused_says_so_at_once() {
     let server = ApiServer::new(Profile::new());
     let backend = backend(&server).await;
     server.fail(On::next(Verb::List, "configmaps"), Fault::internal());
-    assert_eq!(backend.watch(DocKind::Endpoint).await.err().unwrap().kind(), ErrorKind::Unavailable);
+    assert_eq!(follow(&backend).await.err().unwrap().kind(), ErrorKind::Unavailable);
     server.expire_credentials(true);
-    assert_eq!(backend.watch(DocKind::Endpoint).await.err().unwrap().kind(), ErrorKind::Unavailable);
+    assert_eq!(follow(&backend).await.err().unwrap().kind(), ErrorKind::Unavailable);
 }
 
 #[tokio::test(start_paused = true)]
@@ -251,7 +257,7 @@ async fn r_k8s_4_each_kind_is_listed_and_watched_once_and_never_polled() {
         put(&stranger, &format!("doc-{number}"), number).await;
     }
     server.reset_counts();
-    let mut changes = backend.watch(DocKind::Endpoint).await.unwrap();
+    let mut changes = follow(&backend).await.unwrap();
     assert_eq!(told(&mut changes, 1_001).await.last().map(String::as_str), Some("synced"));
     for number in 0..100 {
         put(&stranger, "doc-7", number).await;
@@ -413,4 +419,26 @@ async fn r_k8s_5_a_lease_whose_answer_was_lost_is_found_again() {
         "it has run out meanwhile"
     );
     assert!(ask(&one, "one").await.unwrap().fence > lease.fence);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_k8s_5_a_holder_that_was_asleep_scales_nothing_once_it_is_deposed() {
+    let server = ApiServer::new(Profile::new());
+    let (deployer, one, other) = (backend(&server).await, backend(&server).await, backend(&server).await);
+    let id = WorkloadId::new("iris".parse().unwrap(), "first".parse().unwrap());
+    let image = Environment::Image { reference: "registry.example/iris:1".to_owned() };
+    deployer.apply(&Workload::new(id.clone(), Program::entry_point(), image)).await.unwrap();
+    let number = || server.objects("deployments", "default")[0]["spec"]["replicas"].clone();
+
+    let first = ask(&one, "one").await.unwrap();
+    one.scale(&id, 2, &[], first.fence).await.unwrap();
+    assert_eq!(ask(&other, "other").await, None);
+    tokio::time::advance(TTL).await;
+    let second = ask(&other, "other").await.unwrap();
+    // The lease alone does not stop the first one yet: it does not know. Its order still comes before the second one's.
+    one.scale(&id, 3, &[], first.fence).await.unwrap();
+    other.scale(&id, 5, &[], second.fence).await.unwrap();
+    assert_eq!(one.scale(&id, 1, &[], first.fence).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(number(), 5);
+    assert_eq!(ask(&one, "one").await, None);
 }

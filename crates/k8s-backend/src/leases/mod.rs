@@ -50,12 +50,12 @@ impl Leases for K8sBackend {
         }
         let ttl = ttl.min(MAX_TTL);
         for _ in 0..ATTEMPTS {
-            if let Some(answer) = self.inner.try_acquire(name, holder, ttl).await? {
-                return Ok(answer.map(|fence| Lease {
-                    name: name.to_owned(),
-                    holder: holder.to_owned(),
-                    fence,
-                }));
+            match self.inner.try_acquire(name, holder, ttl).await? {
+                Attempt::Ours(fence) => {
+                    return Ok(Some(Lease { name: name.to_owned(), holder: holder.to_owned(), fence }));
+                }
+                Attempt::Theirs => return Ok(None),
+                Attempt::Overtaken => {}
             }
         }
         Err(contended(name))
@@ -90,6 +90,15 @@ impl Leases for K8sBackend {
     }
 }
 
+/// What came of asking for a lease.
+enum Attempt {
+    Ours(Fence),
+    /// Somebody else holds it.
+    Theirs,
+    /// It changed between the look and the write.
+    Overtaken,
+}
+
 /// A lease as it stands on the server.
 struct Found {
     object: Object,
@@ -104,28 +113,23 @@ impl Inner {
         Ok(self.lease(name).await?.and_then(|found| found.record.holder))
     }
 
-    /// The fence if the lease is ours now, `Some(None)` if it is somebody else's, `None` if somebody was faster.
-    async fn try_acquire(
-        &self,
-        name: &str,
-        holder: &str,
-        ttl: Duration,
-    ) -> Result<Option<Option<Fence>>, BackendError> {
+    async fn try_acquire(&self, name: &str, holder: &str, ttl: Duration) -> Result<Attempt, BackendError> {
         let found = match self.lease(name).await? {
             Some(found) => found,
             None => match self.create(name).await? {
                 Some(found) => found,
-                None => return Ok(None),
+                None => return Ok(Attempt::Overtaken),
             },
         };
         let runs = Instant::now() < found.until;
         let fence = match (&found.record.holder, found.record.fence) {
-            (Some(other), _) if runs && other != holder => return Ok(Some(None)),
+            (Some(other), _) if runs && other != holder => return Ok(Attempt::Theirs),
             (Some(_), Some(fence)) if runs => fence,
             _ => found.record.next_fence(found.object.metadata.resource_version.as_deref())?,
         };
         let record = Record::held(holder, fence, ttl, &found.record, wall());
-        Ok(self.write(name, found, &record, ttl).await?.then_some(Some(fence)))
+        let written = self.write(name, found, &record, ttl).await?;
+        Ok(if written { Attempt::Ours(fence) } else { Attempt::Overtaken })
     }
 
     /// The lease, if it still is what `lease` says.
