@@ -1,14 +1,14 @@
-//! A gateway that is set up by a file: endpoints and replicas written in it, or a state folder whose workloads this
-//! process runs. SIGHUP reads the file again; SIGTERM and Ctrl-C drain.
+//! A gateway that is set up by a file: endpoints and replicas written in it, a state folder whose workloads this process
+//! runs, or a namespace of a Kubernetes cluster. SIGHUP reads the file again; SIGTERM and Ctrl-C drain.
 //!
-//! `cargo run --example gateway -- --config examples/gateway.toml`
+//! `cargo run --example gateway -- --config examples/gateway.toml`; for a cluster add `--features kubernetes`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use portway_gateway::config::{GatewayConfig, Source, StaticSource};
-use portway_gateway::{Gateway, serve, serve_admin};
+use portway_gateway::config::{GatewayConfig, KubernetesSource, Source, StaticSource};
+use portway_gateway::{Gateway, GatewayBuilder, serve, serve_admin};
 use portway_local_backend::LocalBackend;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -52,6 +52,7 @@ async fn run(path: &Path, config: GatewayConfig) -> anyhow::Result<()> {
             state = Some(backend.clone());
             Gateway::builder(backend.clone(), backend.clone()).leases(backend)
         }
+        Source::Kubernetes(cluster) => on_cluster(cluster).await?,
     };
     let gateway = builder.options(config.options.clone()).build();
     let control = gateway.start();
@@ -84,11 +85,29 @@ async fn run(path: &Path, config: GatewayConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
+#[cfg(feature = "kubernetes")]
+async fn on_cluster(source: &KubernetesSource) -> anyhow::Result<GatewayBuilder> {
+    use portway_k8s_backend::{K8sBackend, Options};
+    let mut options = Options::new();
+    options.namespace.clone_from(&source.namespace);
+    options.owner.clone_from(&source.owner);
+    options.context.clone_from(&source.context);
+    let backend = Arc::new(K8sBackend::connect(options).await?);
+    Ok(Gateway::builder(backend.clone(), backend.clone()).leases(backend))
+}
+
+#[cfg(not(feature = "kubernetes"))]
+async fn on_cluster(_: &KubernetesSource) -> anyhow::Result<GatewayBuilder> {
+    bail!(
+        "the file names a Kubernetes cluster, and this program was built without it; build it with --features kubernetes"
+    )
+}
+
 /// Endpoints change while they are served; everything else in the file waits for a restart.
 async fn reread(path: &Path, written: Option<&StaticSource>) -> anyhow::Result<()> {
     match (read(path)?.source, written) {
         (Source::Static(endpoints), Some(source)) => Ok(source.replace(&endpoints).await?),
-        (Source::State(_), None) => Ok(()),
+        (Source::State(_) | Source::Kubernetes(_), None) => Ok(()),
         _ => bail!("another kind of source needs a restart"),
     }
 }

@@ -147,7 +147,7 @@ pub enum Environment {
         /// Its absolute path.
         python: PathBuf,
     },
-    /// A container image, pinned by digest: `repository@sha256:…`.
+    /// A container image, best pinned by digest: `repository@sha256:…`. A tag may come to mean other bytes while replicas run.
     Image {
         /// The reference.
         reference: String,

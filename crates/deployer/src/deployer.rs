@@ -55,8 +55,11 @@ impl Deployer {
     }
 
     /// Makes the nodes known, so that a version that finds no room is refused before its image is built. What they run besides
-    /// this deployer's own versions belongs into [`Node::used`](portway_deploy_config::Node::used). Without it, the backend says so when
-    /// it is asked.
+    /// this deployer's own versions belongs into [`Node::used`](portway_deploy_config::Node::used).
+    ///
+    /// Without it, the backend says so when it is asked. That is the sound way on a cluster that others use as well, whose
+    /// scheduler alone knows what is free: a replica that it finds no room for shows in the events at once, with its words,
+    /// and if it stays so, the operation ends with [`Reaction::MakeRoom`](crate::Reaction::MakeRoom).
     #[must_use]
     pub fn nodes(self, capacity: Capacity) -> Self {
         Self { capacity: Some(Arc::new(capacity)), ..self }

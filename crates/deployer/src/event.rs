@@ -21,7 +21,7 @@ pub enum Step {
     Pack,
     /// Looking whether there is room; only where the nodes are known.
     Fit,
-    /// Finding or building the image.
+    /// Looking the image up, or building it.
     Image,
     /// Storing the packed project where every replica finds it.
     Upload,
@@ -60,6 +60,13 @@ impl fmt::Display for Step {
 pub enum Event {
     /// A step begins.
     Began(Step),
+    /// A step of the documented sequence that is not needed.
+    Skipped {
+        /// Which one.
+        step: Step,
+        /// Why.
+        why: &'static str,
+    },
     /// The project folder is packed.
     Packed {
         /// Files in the package; what the ignore files name is not among them.
@@ -140,6 +147,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Began(step) => write!(f, "{step} …"),
+            Self::Skipped { step, why } => write!(f, "{step} skipped: {why}"),
             Self::Packed { files, bytes } => {
                 write!(f, "packed {files} file{}, {}", plural(*files), Bytes(*bytes))
             }

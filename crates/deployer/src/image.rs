@@ -118,7 +118,9 @@ impl Error for ImageError {
 
 // === impl GivenImage ===
 
-/// One image for everything, by the caller's word: a registry is never asked.
+/// One image for all projects, by the caller's word: a registry is never asked.
+///
+/// A version that names its own image ([`Source::given`](crate::Source::given)) asks no [`ImageSource`] at all.
 #[derive(Clone, Debug)]
 pub struct GivenImage(pub Environment);
 

@@ -5,6 +5,9 @@
 //! the keys, and only then write the endpoint document, from which moment gateways send traffic. A version that fails on the
 //! way never gets a request, what it had created is removed, and the versions that ran before are not touched.
 //!
+//! A version may also run an image that the caller names ([`Source::given`]): nothing is packed, looked up or built then, and
+//! the events say so.
+//!
 //! Each call returns an [`Operation`] that runs on in a task of its own: its [`Events`] can be watched, dropping it cancels
 //! nothing, a service has one at a time, and after a restart [`Deployer::resume`] ends what was under way.
 //!
@@ -66,5 +69,5 @@ pub use image::{GivenImage, Image, ImageError, ImageOrigin, ImageRequest, ImageS
 pub use operation::{Failure, InvalidOperationId, Operation, OperationId, OperationState, Reaction};
 pub use request::{Tags, VersionChange};
 pub use resume::Resumed;
-pub use source::Source;
+pub use source::{Code, Source};
 pub use state::{ServiceState, VersionState, scoring_path};

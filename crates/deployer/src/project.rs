@@ -11,12 +11,11 @@ use portway_hashing::fs::{self, ProjectError, Summary};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use crate::Source;
 use crate::error::with_causes;
 
 /// What a project folder holds, and proof that its entry script is part of it.
-pub(crate) async fn summary(source: &Source) -> Result<Summary, BackendError> {
-    let (folder, script) = (source.folder.clone(), source.script.clone());
+pub(crate) async fn summary(folder: &Path, script: &str) -> Result<Summary, BackendError> {
+    let (folder, script) = (folder.to_owned(), script.to_owned());
     blocking(move || {
         let project = fs::Project::new(folder);
         let entries = project.entries().map_err(refused)?;
@@ -35,7 +34,7 @@ pub(crate) async fn summary(source: &Source) -> Result<Summary, BackendError> {
 pub(crate) async fn upload(
     artifacts: &dyn Artifacts,
     service: &ServiceName,
-    source: &Source,
+    folder: &Path,
     summary: Summary,
 ) -> Result<(Project, u64, bool), BackendError> {
     let artifact: ArtifactName = format!("{}{}.tar", prefix(service), summary.digest.hex()).parse()?;
@@ -44,7 +43,7 @@ pub(crate) async fn upload(
         return Ok((Project { artifact, digest: info.digest }, info.size, false));
     }
     let (sender, receiver) = mpsc::channel(CHUNKS_UNDER_WAY);
-    let folder = source.folder.clone();
+    let folder = folder.to_owned();
     let packing = blocking(move || {
         let packed =
             fs::Project::new(folder).pack(io::BufWriter::with_capacity(CHUNK, Sending(sender.clone())));

@@ -1,19 +1,25 @@
 //! The documented sequence, step by step (RUN-1).
 
+use std::path::Path;
 use std::sync::Arc;
 
-use portway_backend::{BackendError, EntryStyle, Phase, Program, Status, Workload, WorkloadId};
+use portway_backend::{
+    BackendError, EntryStyle, Environment, Phase, Program, Project, Status, Workload, WorkloadId,
+};
 use portway_deploy_config::{Replicas, ServiceName, VersionSpec};
+use portway_hashing::fs::Summary;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::with_causes;
+use crate::source::is_pinned;
 use crate::{
-    Deployer, Event, Failure, Fault, ImageError, Operation, OperationState, Reaction, Source, Step, project,
+    Code, Deployer, Event, Failure, Fault, ImageError, ImageOrigin, ImageRequest, Operation, OperationState,
+    Reaction, Source, Step, project,
 };
 
 impl Deployer {
-    /// From a project folder to a workload that a backend can run: check, pack, fit, image, upload.
+    /// From a source to a workload that a backend can run: check, pack, fit, image, upload.
     pub(crate) async fn prepare(
         &self,
         operation: &Operation,
@@ -23,33 +29,30 @@ impl Deployer {
     ) -> Result<Workload, OperationState> {
         operation.emit(Event::Began(Step::Check));
         let style = entry_style_of(source).await?;
-
-        operation.emit(Event::Began(Step::Pack));
-        let summary = project::summary(source).await.at(Step::Pack)?;
-        operation.emit(Event::Packed { files: summary.files, bytes: summary.bytes });
-
         let id = WorkloadId::new(service.clone(), version.name.clone());
         let replicas = first_replicas(&version.replicas);
-        self.fits(operation, &id, replicas, &source.resources).await?;
-
-        operation.emit(Event::Began(Step::Image));
-        let log = {
-            let operation = operation.clone();
-            move |line: &str| operation.emit(Event::BuildLine(line.to_owned()))
+        let (mut program, environment) = match &source.code {
+            Code::Project { folder, script } => {
+                operation.emit(Event::Began(Step::Pack));
+                let summary = project::summary(folder, script).await.at(Step::Pack)?;
+                operation.emit(Event::Packed { files: summary.files, bytes: summary.bytes });
+                self.fits(operation, &id, replicas, &source.resources).await?;
+                let environment = self.find_image(operation, &source.image).await?;
+                let mut program = Program::script(script);
+                program.project = Some(self.upload(operation, service, folder, summary).await?);
+                (program, environment)
+            }
+            Code::Image { reference, script } => {
+                operation.emit(Event::Skipped { step: Step::Pack, why: IMAGE_GIVEN });
+                self.fits(operation, &id, replicas, &source.resources).await?;
+                let environment = take_image(operation, reference);
+                operation.emit(Event::Skipped { step: Step::Upload, why: IMAGE_GIVEN });
+                (script.as_ref().map_or_else(Program::entry_point, Program::script), environment)
+            }
         };
-        let image = self.images.image(&source.image, Arc::new(log)).await.at(Step::Image)?;
-        operation.emit(Event::Image { name: image.name, origin: image.origin });
-
-        operation.emit(Event::Began(Step::Upload));
-        let uploaded = project::upload(&*self.artifacts, service, source, summary).await;
-        let (packed, bytes, new) = uploaded.at(Step::Upload)?;
-        operation.emit(Event::Uploaded { artifact: packed.artifact.clone(), bytes, new });
-
-        let mut program = Program::script(&source.script);
         program.arguments.clone_from(&source.arguments);
-        program.project = Some(packed);
         program.style = style;
-        let mut workload = Workload::new(id, program, image.environment);
+        let mut workload = Workload::new(id, program, environment);
         workload.initial_replicas = replicas;
         workload.max_concurrent = version.max_concurrent;
         workload.resources.clone_from(&source.resources);
@@ -58,6 +61,35 @@ impl Deployer {
         // Whoever is being served may be served to the end.
         workload.termination_grace = version.scoring_timeout;
         Ok(workload)
+    }
+
+    async fn find_image(
+        &self,
+        operation: &Operation,
+        request: &ImageRequest,
+    ) -> Result<Environment, OperationState> {
+        operation.emit(Event::Began(Step::Image));
+        let log = {
+            let operation = operation.clone();
+            move |line: &str| operation.emit(Event::BuildLine(line.to_owned()))
+        };
+        let image = self.images.image(request, Arc::new(log)).await.at(Step::Image)?;
+        operation.emit(Event::Image { name: image.name, origin: image.origin });
+        Ok(image.environment)
+    }
+
+    async fn upload(
+        &self,
+        operation: &Operation,
+        service: &ServiceName,
+        folder: &Path,
+        summary: Summary,
+    ) -> Result<Project, OperationState> {
+        operation.emit(Event::Began(Step::Upload));
+        let uploaded = project::upload(&*self.artifacts, service, folder, summary).await;
+        let (packed, bytes, new) = uploaded.at(Step::Upload)?;
+        operation.emit(Event::Uploaded { artifact: packed.artifact.clone(), bytes, new });
+        Ok(packed)
     }
 
     /// Hands the workload to the backend and waits until it can serve.
@@ -101,6 +133,18 @@ impl Deployer {
             format!("the replicas of {id} {what} ({} of {} ready): {why}", status.ready(), status.wanted);
         Failure { step: Step::Ready, reaction, message, logs }
     }
+}
+
+/// The image that the caller named, as it is.
+fn take_image(operation: &Operation, reference: &str) -> Environment {
+    operation.emit(Event::Skipped { step: Step::Image, why: IMAGE_GIVEN });
+    operation.emit(Event::Image { name: reference.to_owned(), origin: ImageOrigin::Given });
+    if !is_pinned(reference) {
+        operation.emit(Event::Note(format!(
+            "{reference} is a tag: replicas may run different images under it; pin it as repository@sha256:…"
+        )));
+    }
+    Environment::Image { reference: reference.to_owned() }
 }
 
 /// At least one replica, so that a version that may sleep has proven that it can wake up.
@@ -160,3 +204,4 @@ impl<T> At<T> for Result<T, ImageError> {
 }
 
 const LOG_LINES: usize = 20;
+const IMAGE_GIVEN: &str = "the image is given";

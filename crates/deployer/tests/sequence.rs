@@ -4,18 +4,23 @@
 
 mod support;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use portway_backend::{Artifacts, DocKind, EntryStyle, Environment, ErrorKind, Phase};
+use portway_backend::{Artifacts, DocKind, EntryStyle, Environment, ErrorKind, Phase, Program};
 use portway_deploy_config::{Amounts, Capacity, DeploymentConfig, MemoryMib, Millicores, Node};
 use portway_deployer::{
-    DeployError, Event, Image, ImageError, ImageOrigin, ImageRequest, ImageSource, OperationState, Reaction,
-    Step, Tags, VersionChange,
+    Code, DeployError, Event, Image, ImageError, ImageOrigin, ImageRequest, ImageSource, OperationState,
+    Reaction, Source, Step, Tags, VersionChange,
 };
 use portway_hashing::resolve::BuildLog;
 use support::*;
+
+fn project(folder: &Path, script: &str) -> Code {
+    Code::Project { folder: folder.to_owned(), script: script.to_owned() }
+}
 
 fn steps(events: &[Event]) -> Vec<Step> {
     let step = |event: &Event| if let Event::Began(step) = event { Some(*step) } else { None };
@@ -47,6 +52,37 @@ async fn r_run_1_every_step_is_an_event_in_the_documented_order() {
     let project = applied.program.project.unwrap();
     let stored = world.artifacts.get(&project.artifact).await.unwrap().unwrap();
     assert_eq!(stored.info.digest, project.digest);
+}
+
+#[tokio::test]
+async fn r_run_1_an_image_that_is_given_is_neither_packed_nor_looked_up() {
+    let world = World::new();
+    let reference = format!("registry.example/iris@sha256:{}", "0a".repeat(32));
+    let source = Source::given(reference.clone());
+    let operation = world.deployer.deploy(endpoint("iris", "first"), source).await.unwrap();
+    operation.wait().await.unwrap();
+    let events = events(&operation).await;
+    use Step::{Apply, Check, Credentials, Image, Pack, Ready, Route, Upload};
+    assert_eq!(steps(&events), [Check, Apply, Ready, Credentials, Route]);
+    let skipped: Vec<_> = events
+        .iter()
+        .filter_map(|event| if let Event::Skipped { step, .. } = event { Some(*step) } else { None })
+        .collect();
+    assert_eq!(skipped, [Pack, Image, Upload]);
+    assert!(events.contains(&Event::Image { name: reference.clone(), origin: ImageOrigin::Given }));
+    assert!(!events.iter().any(|event| matches!(event, Event::Note(_))), "{events:?}");
+
+    let applied = world.backend.applied(&id("first")).unwrap();
+    assert_eq!(applied.program, Program::entry_point());
+    assert_eq!(applied.environment, Environment::Image { reference });
+    assert_eq!(world.stored().await, 0);
+
+    let tagged = Source::given("iris:latest");
+    let creating = world.deployer.create_version(iris_ref(), spec("second", 10), Tags::default(), tagged);
+    let operation = creating.await.unwrap();
+    operation.wait().await.unwrap();
+    let said = |event: &Event| matches!(event, Event::Note(text) if text.contains("iris:latest is a tag"));
+    assert!(self::events(&operation).await.iter().any(said));
 }
 
 #[tokio::test]
@@ -87,7 +123,7 @@ async fn all_faults_of_a_request_come_at_once_and_nothing_happens() {
     let mut two = endpoint("iris", "first");
     two.versions.push(spec("second", 90));
     let mut source = world.source();
-    source.script = "../score.py".into();
+    source.code = project(world.folder.path(), "../score.py");
     let refused = world.deployer.deploy(two, source).await.unwrap_err();
     let DeployError::Refused(faults) = refused else { panic!("{refused}") };
     let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
@@ -106,12 +142,12 @@ async fn scripts_that_cannot_run_are_refused_before_anything_is_applied() {
         ("folder.py", "no regular file"),
     ] {
         let mut source = world.source();
-        source.script = script.into();
+        source.code = project(world.folder.path(), script);
         let refused = world.deployer.deploy(endpoint("iris", "first"), source).await.unwrap_err().to_string();
         assert!(refused.contains(says), "{refused}");
     }
     let mut source = world.source();
-    source.folder = "/no/such/folder".into();
+    source.code = project("/no/such/folder".as_ref(), "score.py");
     let refused = world.deployer.deploy(endpoint("iris", "first"), source).await.unwrap_err().to_string();
     assert!(refused.contains("/no/such/folder"), "{refused}");
 }

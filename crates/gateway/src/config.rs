@@ -23,6 +23,7 @@
 
 mod endpoints;
 mod fields;
+mod kubernetes;
 mod source;
 
 use std::fmt;
@@ -38,6 +39,7 @@ use crate::upstream::Protocol;
 use fields::Fields;
 
 pub use endpoints::StaticEndpoint;
+pub use kubernetes::KubernetesSource;
 pub use source::StaticSource;
 
 /// What a configuration file says. A file that was read is valid.
@@ -65,6 +67,8 @@ pub enum Source {
     Static(Vec<StaticEndpoint>),
     /// A state folder of this machine, whose workloads this process runs.
     State(PathBuf),
+    /// A namespace of a Kubernetes cluster, which is watched and whose workloads are scaled.
+    Kubernetes(KubernetesSource),
 }
 
 /// Everything that is wrong with a configuration file.
@@ -123,24 +127,7 @@ impl GatewayConfig {
         if let Some(seconds) = fields.integer("drain_seconds", 0..=86_400) {
             options.drain = Duration::from_secs(seconds);
         }
-        let state = fields.string("state");
-        let written = fields.tables("endpoints");
-        let source = match (state, written) {
-            (Some(folder), None) => Source::State(folder.into()),
-            (Some(_), Some(_)) => {
-                fields
-                    .fault("state", "endpoints are written in the file or live in a state folder, not both");
-                Source::Static(Vec::new())
-            }
-            (None, None) => {
-                fields.fault(
-                    "endpoints",
-                    "missing; write [[endpoints]], or name a state folder with state = \"…\"",
-                );
-                Source::Static(Vec::new())
-            }
-            (None, Some(tables)) => Source::Static(endpoints::read(tables, &mut fields)),
-        };
+        let source = read_source(&mut fields);
         fields.finish(&KEYS);
         let listen = listen.unwrap_or(DEFAULT_LISTEN);
         let workers = workers.and_then(|workers| usize::try_from(workers).ok());
@@ -148,9 +135,37 @@ impl GatewayConfig {
     }
 }
 
+/// The one source that the file names.
+fn read_source(fields: &mut Fields<'_>) -> Source {
+    let state = fields.string("state").map(|folder| Source::State(folder.into()));
+    let kubernetes = fields
+        .table("kubernetes")
+        .map(|table| Source::Kubernetes(KubernetesSource::read(fields.inner(table, "kubernetes"))));
+    let written = fields.tables("endpoints").map(|tables| Source::Static(endpoints::read(tables, fields)));
+    let mut named = [("state", state), ("kubernetes", kubernetes), ("endpoints", written)]
+        .into_iter()
+        .filter_map(|(key, source)| Some((key, source?)));
+    match (named.next(), named.next()) {
+        (Some((_, source)), None) => source,
+        (Some((first, source)), Some((second, _))) => {
+            fields.fault(
+                first,
+                format_args!("endpoints come from one source, and {second} names another; leave one out"),
+            );
+            source
+        }
+        (None, _) => {
+            let missing = "missing; write [[endpoints]], name a state folder with state = \"…\", or a namespace of a cluster \
+                           in [kubernetes]";
+            fields.fault("endpoints", missing);
+            Source::Static(Vec::new())
+        }
+    }
+}
+
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "listen",
     "admin",
     "access_log",
@@ -160,6 +175,7 @@ const KEYS: [&str; 10] = [
     "upstream",
     "drain_seconds",
     "state",
+    "kubernetes",
     "endpoints",
 ];
 
@@ -239,10 +255,31 @@ mod tests {
     #[test]
     fn a_file_needs_exactly_one_source() {
         assert!(faults("").concat().contains("endpoints: missing"));
-        assert!(faults("state = \"s\"\nendpoints = []").concat().contains("not both"));
+        assert!(
+            faults("state = \"s\"\nendpoints = []")
+                .concat()
+                .contains("state: endpoints come from one source")
+        );
+        assert!(faults("state = \"s\"\n[kubernetes]").concat().contains("kubernetes names another"));
         let state = GatewayConfig::from_toml("state = \"s\"").unwrap();
         assert!(matches!(state.source, Source::State(folder) if folder == std::path::Path::new("s")));
         assert!(faults("listen = ").concat().contains("line 1"));
+    }
+
+    #[test]
+    fn a_namespace_of_a_cluster_is_a_source() {
+        let read = |text: &str| match GatewayConfig::from_toml(text).unwrap().source {
+            Source::Kubernetes(source) => (source.namespace, source.owner, source.context),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(read("[kubernetes]"), ("default".into(), "portway".into(), None));
+        let all = "[kubernetes]\nnamespace = \"models\"\nowner = \"blue\"\ncontext = \"prod\"";
+        assert_eq!(read(all), ("models".into(), "blue".into(), Some("prod".into())));
+        let found = faults("[kubernetes]\nnamespace = \"Models\"\nownr = \"blue\"");
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("kubernetes.namespace: \"Models\""), "{found:?}");
+        assert!(found[1].contains("kubernetes.ownr: unknown key; did you mean owner?"), "{found:?}");
+        assert!(faults("kubernetes = true").concat().contains("a table, [kubernetes]"));
     }
 
     #[test]

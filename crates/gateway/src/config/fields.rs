@@ -95,6 +95,13 @@ impl<'a> Fields<'a> {
         tables.or_else(|| self.wrong(key, &found, "a list of tables, [[…]]"))
     }
 
+    pub(super) fn table(&mut self, key: &str) -> Option<Table> {
+        match self.take(key)? {
+            Value::Table(table) => Some(table),
+            other => self.wrong(key, &other, &format!("a table, [{key}]")),
+        }
+    }
+
     pub(super) fn strings(&mut self, key: &str) -> Option<Vec<String>> {
         let found = self.take(key)?;
         let texts: Option<Vec<String>> = match &found {

@@ -1,0 +1,261 @@
+//! Scale: sets a Deployment's number of replicas, under a fence and with the drained ones going first.
+//!
+//! 1. The fence is kept in an annotation of the Deployment. A higher one than ours there means that another has taken
+//!    over; a lower one is replaced, on condition that nobody has changed the Deployment since it was read.
+//! 2. The drained replicas get a deletion cost below that of all others and of all that were marked before. A server
+//!    without deletion cost is told to delete them by name; what comes in their place is not ready when the number is
+//!    lowered, and goes first.
+//! 3. The number is set through the scale subresource, on the same condition. So whoever was deposed in between does not
+//!    get through: the new fence has changed the Deployment.
+//!
+//! The order in which a ReplicaSet gives up pods begins with those that are not ready: a starting replica goes before a
+//! drained one, which then is given requests again. Without deletion cost it goes on with those that became ready last,
+//! in whole seconds: a replica that comes in place of a deleted one and is ready within the same second as others, before
+//! the lower number has arrived, may stay in the place of one of them. Programs take longer than that to start.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::try_join_all;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt as _;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use portway_backend::{BackendError, Fence, ReplicaId, WorkloadId};
+use serde_json::json;
+
+use crate::backend::{Inner, K8sBackend};
+use crate::error::refused;
+use crate::names::{DELETION_COST, FENCE, WORKLOAD, object_name};
+use crate::ownership;
+use crate::part::DEPLOYMENT;
+
+/// Asks for `to` replicas of a workload.
+pub(crate) async fn scale(
+    backend: &K8sBackend,
+    id: &WorkloadId,
+    to: u32,
+    drained: &[ReplicaId],
+    fence: Fence,
+) -> Result<(), BackendError> {
+    let Ok(to) = i32::try_from(to) else {
+        return Err(BackendError::invalid(format!(
+            "{id} cannot have {to} replicas: {} is the most",
+            i32::MAX
+        )));
+    };
+    let name = object_name(id);
+    let mut scaling =
+        Scaling { inner: &backend.inner, id, name: &name, to, drained, fence, marked: BTreeSet::new() };
+    for _ in 0..ATTEMPTS {
+        if scaling.attempt().await? {
+            return Ok(());
+        }
+    }
+    Err(BackendError::unavailable(format!(
+        "the Deployment {name} was changed by others {ATTEMPTS} times while {id} was to be scaled; try again"
+    )))
+}
+
+struct Scaling<'a> {
+    inner: &'a Inner,
+    id: &'a WorkloadId,
+    name: &'a str,
+    to: i32,
+    drained: &'a [ReplicaId],
+    fence: Fence,
+    /// Those that an earlier attempt has marked or deleted.
+    marked: BTreeSet<&'a ReplicaId>,
+}
+
+impl<'a> Scaling<'a> {
+    /// `false` if somebody else changed the Deployment in between.
+    async fn attempt(&mut self) -> Result<bool, BackendError> {
+        let mut deployment = self.read().await?;
+        if known_fence(&deployment).is_some_and(|known| known > self.fence) {
+            return Err(self.deposed(&deployment));
+        }
+        self.inner.other_scalers.check(self.inner, self.name).await?;
+        if known_fence(&deployment) != Some(self.fence) {
+            let Some(fenced) = self.raise_fence(&deployment).await? else { return Ok(false) };
+            deployment = fenced;
+        }
+        let present = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+        if present == self.to {
+            return Ok(true);
+        }
+        // Where all go, none goes first.
+        if self.to > 0 {
+            self.mark(present - self.to, deployment.metadata.generation.unwrap_or(1)).await?;
+        }
+        let is_set = self.set(&deployment.metadata).await?;
+        if is_set {
+            tracing::info!(workload = %self.id, from = present, to = self.to, fence = %self.fence, "scaled");
+        }
+        Ok(is_set)
+    }
+
+    async fn read(&self) -> Result<Deployment, BackendError> {
+        let found = self.inner.api::<Deployment>().get_opt(self.name).await;
+        let found = found.map_err(|error| refused(&format!("read the Deployment {}", self.name), error))?;
+        let Some(found) = found.filter(|found| found.metadata.deletion_timestamp.is_none()) else {
+            return Err(BackendError::not_found(format!("there is no workload {}; apply it first", self.id)));
+        };
+        ownership::check(DEPLOYMENT, &found.metadata, &self.inner.options.owner)?;
+        Ok(found)
+    }
+
+    fn deposed(&self, deployment: &Deployment) -> BackendError {
+        let known = known_fence(deployment).map(Fence::number).unwrap_or_default();
+        BackendError::conflict(format!(
+            "{} is scaled under fence {known}, {} is out of date; acquire the lease again",
+            self.id, self.fence
+        ))
+    }
+
+    /// The Deployment with our fence; `None` if it has changed meanwhile.
+    async fn raise_fence(&self, deployment: &Deployment) -> Result<Option<Deployment>, BackendError> {
+        let patch = json!({"metadata": {
+            "annotations": {FENCE: self.fence.to_string()},
+            "resourceVersion": deployment.metadata.resource_version,
+            "uid": deployment.metadata.uid,
+        }});
+        let patched =
+            self.inner.api::<Deployment>().patch(self.name, &self.patch(), &Patch::Merge(&patch)).await;
+        unless_overtaken(patched, &format!("note the fence of {}", self.id))
+    }
+
+    /// Sees to it that of the drained replicas `count` go first.
+    async fn mark(&mut self, count: i32, generation: i64) -> Result<(), BackendError> {
+        let missing = usize::try_from(count).unwrap_or(0).saturating_sub(self.marked.len());
+        let fresh: Vec<_> = self.drained.iter().filter(|replica| !self.marked.contains(replica)).collect();
+        let mut found = Vec::new();
+        if missing > 0 {
+            for some in fresh.chunks(AT_ONCE) {
+                let some = try_join_all(some.iter().map(|replica| self.candidate(replica))).await?;
+                found.extend(some.into_iter().flatten());
+            }
+        }
+        found.truncate(missing);
+        // All are told before the number is lowered, and close together: a server without deletion cost has begun to
+        // replace the first of them.
+        for some in found.chunks(AT_ONCE) {
+            try_join_all(some.iter().map(|(replica, uid)| self.mark_one(replica, uid, generation))).await?;
+        }
+        self.marked.extend(found.into_iter().map(|(replica, _)| replica));
+        Ok(())
+    }
+
+    /// A drained replica with its uid; `None` for one that is gone or going, or that is none of this workload.
+    async fn candidate(
+        &self,
+        replica: &'a ReplicaId,
+    ) -> Result<Option<(&'a ReplicaId, String)>, BackendError> {
+        let found = self.inner.api::<Pod>().get_metadata_opt(replica.as_str()).await;
+        let found =
+            found.map_err(|error| refused(&format!("look at the drained replica {replica}"), error))?;
+        let Some(ObjectMeta { uid: Some(uid), labels, deletion_timestamp: None, .. }) =
+            found.map(|found| found.metadata)
+        else {
+            return Ok(None);
+        };
+        let workload = labels.as_ref().and_then(|labels| labels.get(WORKLOAD));
+        Ok(workload.is_some_and(|workload| workload == self.name).then_some((replica, uid)))
+    }
+
+    /// One that has gone meanwhile is as good as marked.
+    async fn mark_one(&self, replica: &ReplicaId, uid: &str, generation: i64) -> Result<(), BackendError> {
+        let pods = self.inner.api::<Pod>();
+        let marked = if self.inner.server.has_deletion_cost {
+            let cost = deletion_cost(generation);
+            let patch = json!({"metadata": {"annotations": {DELETION_COST: cost}, "uid": uid}});
+            pods.patch_metadata(replica.as_str(), &self.patch(), &Patch::Merge(&patch)).await.map(drop)
+        } else {
+            let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+            let params = DeleteParams::default().preconditions(preconditions);
+            pods.delete(replica.as_str(), &params).await.map(drop)
+        };
+        match marked {
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+            outcome => outcome.map_err(|error| {
+                refused(&format!("let the drained replica {replica} of {} go first", self.id), error)
+            }),
+        }
+    }
+
+    /// `false` if the Deployment is not what it was when `seen`.
+    async fn set(&self, seen: &ObjectMeta) -> Result<bool, BackendError> {
+        let metadata = ObjectMeta {
+            name: Some(self.name.to_owned()),
+            namespace: Some(self.inner.options.namespace.clone()),
+            uid: seen.uid.clone(),
+            resource_version: seen.resource_version.clone(),
+            ..ObjectMeta::default()
+        };
+        let scale = Scale { metadata, spec: Some(ScaleSpec { replicas: Some(self.to) }), status: None };
+        let params =
+            PostParams { field_manager: Some(self.inner.options.scale_manager()), ..PostParams::default() };
+        let set = self.inner.api::<Deployment>().replace_scale(self.name, &params, &scale).await;
+        Ok(unless_overtaken(set, &format!("scale {}", self.id))?.is_some())
+    }
+
+    fn patch(&self) -> PatchParams {
+        PatchParams { field_manager: Some(self.inner.options.scale_manager()), ..PatchParams::default() }
+    }
+}
+
+/// `None` for a change that came too late.
+fn unless_overtaken<T>(outcome: kube::Result<T>, what: &str) -> Result<Option<T>, BackendError> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(None),
+        Err(error) => Err(refused(what, error)),
+    }
+}
+
+/// The highest fence that has scaled it; a text that is no number is none.
+fn known_fence(deployment: &Deployment) -> Option<Fence> {
+    deployment.annotations().get(FENCE)?.parse().ok().map(Fence::new)
+}
+
+/// Below that of all other pods, and of all that were marked when the Deployment had an earlier generation, so that a
+/// mark from a former scaling never outdoes one of now.
+fn deletion_cost(generation: i64) -> String {
+    i32::try_from(generation).map_or(i32::MIN, |generation| -generation).to_string()
+}
+
+/// Times that a change of others is followed. Their changes are those of the Deployment's status, which come one by one
+/// as replicas become ready.
+const ATTEMPTS: usize = 8;
+/// Requests about replicas that are under way at once.
+const AT_ONCE: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fenced(text: &str) -> Deployment {
+        let annotations = [(FENCE.to_owned(), text.to_owned())].into();
+        Deployment {
+            metadata: ObjectMeta { annotations: Some(annotations), ..ObjectMeta::default() },
+            ..Deployment::default()
+        }
+    }
+
+    #[test]
+    fn r_k8s_5_a_fence_is_a_number() {
+        assert_eq!(known_fence(&fenced("18446744073709551615")), Some(Fence::new(u64::MAX)));
+        for text in ["", "-1", "seven", "18446744073709551616"] {
+            assert_eq!(known_fence(&fenced(text)), None, "{text:?}");
+        }
+        assert_eq!(known_fence(&Deployment::default()), None);
+    }
+
+    #[test]
+    fn r_k8s_3_later_marks_cost_less_than_earlier_ones_and_than_none() {
+        let cost = |generation| deletion_cost(generation).parse::<i32>().unwrap();
+        assert!(cost(1) < 0 && cost(2) < cost(1) && cost(i64::from(i32::MAX)) < cost(2));
+        assert_eq!(cost(i64::MAX), i32::MIN);
+    }
+}

@@ -1,0 +1,119 @@
+//! A namespace of a test's own on the cluster that `KUBECONFIG` names.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures_util::FutureExt as _;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{DeleteParams, ObjectMeta, PostParams};
+use kube::{Api, Client};
+use portway_k8s_backend::Options;
+
+use crate::kubelet::{Kubelet, Room};
+
+/// Where a test of a real cluster works.
+pub(crate) struct Site {
+    /// A client with the rights of the `KUBECONFIG`.
+    pub(crate) client: Client,
+    /// The test's own namespace.
+    pub(crate) namespace: String,
+    /// An image that serves on `$PORT`.
+    pub(crate) image: String,
+    /// Runs the pods; none where `PORTWAY_CLUSTER_IMAGE` says that the cluster has real nodes.
+    pub(crate) kubelet: Option<Kubelet>,
+}
+
+impl Site {
+    /// Options for this namespace, with replicas on the fake node if there is one.
+    pub(crate) fn options(&self) -> Options {
+        let mut options = Options::new();
+        options.namespace.clone_from(&self.namespace);
+        if let Some(kubelet) = &self.kubelet {
+            kubelet.place(&mut options);
+        }
+        options
+    }
+}
+
+/// Runs `test` in a new namespace and takes the namespace away whatever comes of it.
+///
+/// Without `KUBECONFIG` it says in one line that it skips; under `PORTWAY_REQUIRE_SERVICES=1` that is a failure.
+pub(crate) async fn on_a_cluster(test: impl AsyncFnOnce(&Site)) {
+    with_room(&Room::default(), test).await;
+}
+
+/// The same for what needs no pods: there is no kubelet, and the end of the namespace is not waited for.
+pub(crate) async fn without_pods(test: impl AsyncFnOnce(&Site)) {
+    let Some((client, namespace)) = new_namespace().await else { return };
+    let site = Site { client, namespace, image: never_pulled(), kubelet: None };
+    let outcome = AssertUnwindSafe(test(&site)).catch_unwind().await;
+    let namespaces: Api<Namespace> = Api::all(site.client.clone());
+    let _ = namespaces.delete(&site.namespace, &DeleteParams::default()).await;
+    if let Err(panic) = outcome {
+        resume_unwind(panic);
+    }
+}
+
+/// The same with a node of that size where the node is a fake one.
+pub(crate) async fn with_room(room: &Room, test: impl AsyncFnOnce(&Site)) {
+    let Some(site) = open(room).await else { return };
+    let outcome = AssertUnwindSafe(test(&site)).catch_unwind().await;
+    close(site).await;
+    if let Err(panic) = outcome {
+        resume_unwind(panic);
+    }
+}
+
+async fn open(room: &Room) -> Option<Site> {
+    let (client, namespace) = new_namespace().await?;
+    let given = std::env::var("PORTWAY_CLUSTER_IMAGE").ok();
+    let kubelet = match given {
+        Some(_) => None,
+        None => Some(Kubelet::start(&client, &[&namespace], room).await),
+    };
+    let image = given.unwrap_or_else(never_pulled);
+    Some(Site { client, namespace, image, kubelet })
+}
+
+/// A fake kubelet looks for no image.
+fn never_pulled() -> String {
+    format!("example.invalid/scoring@sha256:{}", "0".repeat(64))
+}
+
+async fn new_namespace() -> Option<(Client, String)> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    if std::env::var_os("KUBECONFIG").is_none() {
+        assert!(
+            std::env::var_os("PORTWAY_REQUIRE_SERVICES").is_none(),
+            "KUBECONFIG names no cluster, and one is required"
+        );
+        eprintln!("skipped: KUBECONFIG names no cluster");
+        return None;
+    }
+    let client = Client::try_default().await.expect("KUBECONFIG can be read");
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let namespace = format!("portway-test-{}-{number}", std::process::id());
+    let metadata = ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() };
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let new = Namespace { metadata, ..Namespace::default() };
+    namespaces.create(&PostParams::default(), &new).await.expect("a namespace can be made");
+    Some((client, namespace))
+}
+
+/// The namespace's controller ends what is in it; the kubelet goes last, since it is what lets pods go.
+async fn close(site: Site) {
+    let namespaces: Api<Namespace> = Api::all(site.client.clone());
+    if let Some(kubelet) = &site.kubelet {
+        kubelet.hold_terminating(false);
+    }
+    let _ = namespaces.delete(&site.namespace, &DeleteParams::default()).await;
+    let gone =
+        kube::runtime::wait::await_condition(namespaces, &site.namespace, |found: Option<&Namespace>| {
+            found.is_none()
+        });
+    let _ = gone.await;
+    if let Some(kubelet) = site.kubelet {
+        kubelet.stop().await;
+    }
+}
