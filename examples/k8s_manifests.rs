@@ -62,7 +62,7 @@ fn main() -> anyhow::Result<()> {
                 Manifests::of(&workload, setting)?.to_json()
             }
             "gateway" => gateway.to_json(&options, &server)?,
-            _ => Role::Deployer.to_json(&options, gateway.features),
+            _ => Role::Deployer.to_json(&options, gateway.features)?,
         });
     }
     let mut items = Vec::new();

@@ -255,7 +255,7 @@ async fn r_k8s_6_a_deployer_and_a_gateway_need_no_more_than_their_roles() {
             let mut features = Features::new();
             features.deletion_cost = deletion_cost;
             let list = |role: &Role| {
-                serde_json::from_str::<Value>(&role.to_json(&Options::new(), features)).unwrap()
+                serde_json::from_str::<Value>(&role.to_json(&Options::new(), features).unwrap()).unwrap()
             };
             let items = roles.iter().flat_map(|role| list(role)["items"].as_array().unwrap().clone());
             server.grant_only(items.filter(|item| item["kind"] == "Role").collect());

@@ -72,14 +72,14 @@ fn r_k8s_8_a_gateway_with_everything_set() {
 #[test]
 fn r_k8s_6_the_roles() {
     let mut features = Features::new();
-    golden("role_gateway", &Role::Gateway.to_json(&Options::new(), features));
-    golden("role_deployer", &Role::Deployer.to_json(&Options::new(), features));
+    golden("role_gateway", &Role::Gateway.to_json(&Options::new(), features).unwrap());
+    golden("role_deployer", &Role::Deployer.to_json(&Options::new(), features).unwrap());
     features.scaling = false;
-    golden("role_gateway_that_does_not_scale", &Role::Gateway.to_json(&Options::new(), features));
+    golden("role_gateway_that_does_not_scale", &Role::Gateway.to_json(&Options::new(), features).unwrap());
     features = Features::new();
     features.keda = true;
     features.accelerators = true;
-    golden("role_deployer_everything", &Role::Deployer.to_json(&all_options(), features));
+    golden("role_deployer_everything", &Role::Deployer.to_json(&all_options(), features).unwrap());
 }
 
 // === single rules ===
@@ -255,6 +255,14 @@ fn a_gateway_that_cannot_be_is_refused() {
     for part in ["\"not an image\"", "4294967295 gateways", "a drain of"] {
         assert!(error.to_string().contains(part), "{error}");
     }
+}
+
+#[test]
+fn r_k8s_6_roles_of_an_owner_that_cannot_be_are_refused() {
+    let mut options = Options::new();
+    options.owner = "Team A".to_owned();
+    let error = Role::Deployer.to_json(&options, Features::new()).unwrap_err();
+    assert!(error.to_string().contains("the owner \"Team A\""), "{error}");
 }
 
 /// Whoever may read a Deployment and not the Secret cannot try values: the salt is missing.

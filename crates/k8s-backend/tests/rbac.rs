@@ -85,7 +85,7 @@ fn grant(server: &ApiServer, role: Role, backend: &K8sBackend) -> Vec<(Verb, Str
     features.accelerators = true;
     features.keda = backend.server().has_scaled_objects;
     features.deletion_cost = backend.server().has_deletion_cost;
-    let list: Value = serde_json::from_str(&role.to_json(&Options::new(), features)).unwrap();
+    let list: Value = serde_json::from_str(&role.to_json(&Options::new(), features).unwrap()).unwrap();
     let items = list["items"].as_array().unwrap().iter();
     let roles: Vec<_> =
         items.filter(|item| item["kind"] == "Role" || item["kind"] == "ClusterRole").cloned().collect();

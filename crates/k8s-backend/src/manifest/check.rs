@@ -149,7 +149,7 @@ fn variables(workload: &Workload, faults: &mut Vec<String>) {
 }
 
 /// The faults of options, which are those of every workload.
-pub(super) fn setting(options: &Options) -> Vec<String> {
+pub(crate) fn setting(options: &Options) -> Vec<String> {
     let mut faults = Vec::new();
     if !is_dns_label(&options.namespace) {
         faults.push(format!("the namespace {:?} is no DNS label of 1 to 63", options.namespace));

@@ -90,6 +90,7 @@ use serde_json::{Value, json};
 use crate::options::Options;
 use crate::server::Server;
 
+pub(crate) use check::setting as faults;
 pub use digest::Salt;
 pub use gateway::{Gateway, Reach};
 pub(crate) use resources::accelerators;

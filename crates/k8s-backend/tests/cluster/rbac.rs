@@ -176,7 +176,7 @@ struct Actor {
 impl Actor {
     async fn new(site: &Site, role: Role, features: Features) -> Self {
         let options = site.options();
-        let list: Value = serde_json::from_str(&role.to_json(&options, features)).unwrap();
+        let list: Value = serde_json::from_str(&role.to_json(&options, features).unwrap()).unwrap();
         let objects: Vec<DynamicObject> = serde_json::from_value(list["items"].clone()).unwrap();
         for object in &objects {
             let params = PatchParams::apply("test");
