@@ -64,6 +64,8 @@ fn r_k8s_8_a_gateway_with_everything_set() {
     gateway.cpu = Millicores(2000);
     gateway.memory = MemoryMib(1024);
     gateway.drain = Duration::from_millis(119_500);
+    gateway.node_selector.insert("pool".to_owned(), "system".to_owned());
+    gateway.tolerations.push(Toleration::of("system"));
     gateway.reach = Reach::LoadBalancer;
     gateway.features.keda = true;
     golden("gateway_everything", &gateway.to_json(&all_options(), &Server::current()).unwrap());
@@ -251,8 +253,9 @@ fn a_gateway_that_cannot_be_is_refused() {
     let mut gateway = Gateway::new("not an image");
     gateway.replicas = u32::MAX;
     gateway.drain = Duration::MAX;
+    gateway.tolerations.push(Toleration::of("a b"));
     let error = gateway.to_json(&Options::new(), &Server::current()).unwrap_err();
-    for part in ["\"not an image\"", "4294967295 gateways", "a drain of"] {
+    for part in ["\"not an image\"", "4294967295 gateways", "a drain of", "names no taint"] {
         assert!(error.to_string().contains(part), "{error}");
     }
 }
