@@ -24,15 +24,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where expectations are checked.
 #[derive(Clone)]
-pub struct Place {
-    pub client: Client,
-    pub namespace: String,
+pub(crate) struct Place {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
     /// The server's minor version: 20 for 1.20.
-    pub minor: u32,
+    pub(crate) minor: u32,
 }
 
 impl Place {
-    pub async fn new(client: Client, namespace: &str) -> Self {
+    pub(crate) async fn new(client: Client, namespace: &str) -> Self {
         let version = client.apiserver_version().await.expect("it says its version").git_version;
         let minor = version.split('.').nth(1).and_then(|minor| minor.parse().ok());
         let minor = minor.unwrap_or_else(|| panic!("no version: {version}"));
@@ -101,7 +101,7 @@ macro_rules! check {
 }
 
 /// Checks what an API server does by itself.
-pub async fn of_servers(place: &Place) {
+pub(crate) async fn of_servers(place: &Place) {
     let checks = check![place;
         objects::what_is_missing_is_not_found,
         objects::what_exists_is_not_created,
@@ -128,7 +128,7 @@ pub async fn of_servers(place: &Place) {
 }
 
 /// Checks what the controllers of a cluster do; pods are scheduled by nobody.
-pub async fn of_controllers(place: &Place) {
+pub(crate) async fn of_controllers(place: &Place) {
     let checks = check![place;
         controllers::a_deployment_has_sets_and_sets_have_pods,
         controllers::a_roll_out_begins_with_one_more,
