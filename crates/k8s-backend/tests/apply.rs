@@ -136,8 +136,8 @@ async fn r_k8s_1_what_the_cluster_refuses_is_a_finding_with_a_remedy() {
     let webhook = |server: &ApiServer| server.deny("services", Some("no services here"));
     let quota = |server: &ApiServer| server.set_quota("services", Some(0));
     let right = |server: &ApiServer| server.forbid(Verb::Patch, "services");
-    let cases: [(&dyn Fn(&ApiServer), ErrorKind, &str); 3] = [
-        (&webhook, ErrorKind::Invalid, "the admission webhook"),
+    let cases = [
+        (&webhook as &dyn Fn(&ApiServer), ErrorKind::Invalid, "the admission webhook"),
         (&quota, ErrorKind::Capacity, "the quota"),
         (&right, ErrorKind::Invalid, "has no right to patch services"),
     ];
