@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
+use k8s_openapi::api::core::v1::{Pod, ResourceQuota, ServiceAccount};
+use kube::ResourceExt as _;
 use kube::api::{DeleteParams, LogParams, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
-use kube::{Api, ResourceExt as _};
 use portway_backend::{Backend as _, Fleet as _, Phase, ReplicaState, Status, Waited, Workload, wait_for};
 use portway_deploy_config::Millicores;
 use portway_k8s_backend::K8sBackend;
@@ -49,7 +49,7 @@ fn is_healthy(status: &Status) -> bool {
 }
 
 fn pod(site: &Site, name: &str) -> Pod {
-    let mut spec = json!({"containers": [{"name": "replica", "image": site.image}]});
+    let mut spec = json!({"automountServiceAccountToken": false, "containers": [{"name": "replica", "image": site.image}]});
     if let Some(kubelet) = &site.kubelet {
         spec["nodeSelector"] = json!({FAKE_NODE: kubelet.node()});
         spec["tolerations"] = json!([{"key": FAKE_NODE, "operator": "Exists"}]);
@@ -63,7 +63,10 @@ async fn a_pod_on_the_fake_node_really_serves_and_goes_when_told() {
         if site.kubelet.is_none() {
             return;
         }
-        let pods: Api<Pod> = Api::namespaced(site.client.clone(), &site.namespace);
+        // A new namespace gets its account in a moment; pods without one are refused.
+        let is_there = |account: Option<&ServiceAccount>| account.is_some();
+        await_condition(api::<ServiceAccount>(site), "default", is_there).await.unwrap();
+        let pods = api::<Pod>(site);
         pods.create(&PostParams::default(), &pod(site, "one")).await.unwrap();
         let running =
             await_condition(pods.clone(), "one", conditions::is_pod_running()).await.unwrap().unwrap();
