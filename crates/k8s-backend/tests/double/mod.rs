@@ -5,6 +5,7 @@
 //! requests are held, refused or forbidden, the server is down. Nothing here sleeps; a test waits with
 //! [`ApiServer::until`] or on what it tests. `truth` holds the double against a real server.
 //!
+//! - `server`, `service`: the server in a test's hand, and what arrives at it
 //! - `request`, `resources`, `discovery`: what can be asked, and of which version of the server
 //! - `serve`, `write`, `delete`, `patch`, `validate`, `refusal`: what becomes of it
 //! - `apply`, `fields`, `schema`: server-side apply, and who owns which fields
