@@ -28,10 +28,15 @@ The workload, as it is created; its variables are shown:
   --init-run             the script has init() and run()
   --argument TEXT        of the script; may be repeated
   --variable NAME=VALUE  an environment variable; may be repeated
+  --node LABEL=VALUE     where replicas may run; may be repeated
+  --user NUMBER          whom they run as [default: the image's user]
+  --read-only            the image's files are read-only
   --in-place             no GPU is spare: old replicas go before new ones come
 
 The gateway and the deployer:
   --gateway-image REF    [default: one that does not exist]
+  --gateway-node LABEL=VALUE
+                         where gateways may run; may be repeated
   --keda                 KEDA is installed
 
 Everything:
@@ -39,9 +44,6 @@ Everything:
   --namespace NAME       [default: the configuration's, or default]
   --owner NAME           who deploys [default: portway]
   --pull-secret NAME     credentials of a registry; may be repeated
-  --node LABEL=VALUE     where pods may run; may be repeated
-  --read-only            the image's files are read-only
-  --user NUMBER          whom replicas run as [default: the image's user]
   --help                 this text
 ";
 
@@ -62,7 +64,7 @@ fn main() -> anyhow::Result<()> {
                 Manifests::of(&workload, setting)?.to_json()
             }
             "gateway" => gateway.to_json(&options, &server)?,
-            _ => Role::Deployer.to_json(&options, gateway.features),
+            _ => Role::Deployer.to_json(&options, gateway.features)?,
         });
     }
     let mut items = Vec::new();
@@ -121,6 +123,7 @@ fn parse() -> anyhow::Result<Asked> {
             Long("owner") => options.owner = text(&mut arguments)?,
             Long("pull-secret") => options.pull_secrets.push(text(&mut arguments)?),
             Long("node") => options.node_selector.extend([pair(&text(&mut arguments)?)?]),
+            Long("gateway-node") => gateway.node_selector.extend([pair(&text(&mut arguments)?)?]),
             Long("read-only") => options.read_only_root = true,
             Long("user") => options.run_as_user = Some(text(&mut arguments)?.parse()?),
             Long("help") | Short('h') => {

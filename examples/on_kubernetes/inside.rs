@@ -35,7 +35,10 @@ struct Made {
 impl Inside {
     pub(crate) async fn open(backend: &K8sBackend, image: &str, options: &Options) -> anyhow::Result<Self> {
         let cluster = &options.cluster;
-        let mut list: Value = serde_json::from_str(&Gateway::new(image).to_json(cluster, backend.server())?)?;
+        let mut gateway = Gateway::new(image);
+        gateway.node_selector.clone_from(&cluster.node_selector);
+        gateway.tolerations.clone_from(&cluster.tolerations);
+        let mut list: Value = serde_json::from_str(&gateway.to_json(cluster, backend.server())?)?;
         let objects = serde_json::from_value(list["items"].take())?;
         let made = Made { client: client(options).await?, namespace: cluster.namespace.clone(), objects };
         println!("applying a gateway: {image}");

@@ -73,7 +73,12 @@ impl Application<'_> {
         if let Standing::Begun(deployment) = &standing {
             self.set_initial_replicas(deployment, manifests.initial_replicas).await?;
         }
-        let manifests = manifests.owned_by(standing.deployment().metadata.uid.as_deref().unwrap_or_default());
+        let uid = standing.deployment().metadata.uid.as_deref().unwrap_or_default();
+        let mut manifests = manifests.owned_by(uid);
+        if matches!(&standing, Standing::Complete { found, .. } if is_paused(found)) {
+            // Said only where somebody has paused it: servers that leave out what is false take a repetition for a change.
+            manifests.deployment.spec.get_or_insert_default().paused = Some(false);
+        }
         self.send_all(&manifests, &standing, &before).await
     }
 
@@ -237,7 +242,11 @@ fn paused(deployment: &Deployment) -> Deployment {
 }
 
 fn is_begun(deployment: &Deployment) -> bool {
-    deployment.spec.as_ref().and_then(|spec| spec.paused) == Some(true) && digest(deployment).is_none()
+    is_paused(deployment) && digest(deployment).is_none()
+}
+
+fn is_paused(deployment: &Deployment) -> bool {
+    deployment.spec.as_ref().and_then(|spec| spec.paused) == Some(true)
 }
 
 fn digest(deployment: &Deployment) -> Option<&String> {

@@ -33,7 +33,8 @@ pub(crate) fn conflicts(status: &Status) -> Vec<FieldConflict> {
             // `conflict with "<manager>"`, then ` using <version> at <time>` for an update and nothing for an apply.
             let mut quoted = cause.message.splitn(3, '"').skip(1);
             let manager = quoted.next().unwrap_or("an unknown manager").to_owned();
-            let is_edited = quoted.next().is_some_and(|rest| rest.contains(" using "));
+            let is_update = quoted.next().is_some_and(|rest| rest.contains(" using "));
+            let is_edited = is_update && manager != CLIENT_SIDE_APPLY;
             let how = if is_edited { How::Edited } else { How::Declared };
             FieldConflict { field: cause.field.clone(), manager, how }
         })
@@ -56,6 +57,8 @@ pub(crate) fn listed(conflicts: &[FieldConflict]) -> String {
 }
 
 const MOST: usize = 5;
+/// `kubectl apply` without `--server-side`: to the server an update, to whoever runs it a declaration.
+const CLIENT_SIDE_APPLY: &str = "kubectl-client-side-apply";
 
 #[cfg(test)]
 mod tests {
@@ -77,6 +80,7 @@ mod tests {
             (r#"conflict with "argocd""#, ".spec.paused"),
             (r#"conflict with "kubectl-set" using apps/v1"#, ".spec.minReadySeconds"),
             (r#"conflict with "kubectl-edit" using apps/v1 at 2026-11-27T17:11:18Z"#, ".spec.a"),
+            (r#"conflict with "kubectl-client-side-apply" using apps/v1"#, ".spec.c"),
             (r#"conflict with "scaler" with subresource "scale" using apps/v1"#, ".spec.b"),
         ]);
         let found = conflicts(&status);
@@ -87,10 +91,14 @@ mod tests {
                 ("argocd", How::Declared),
                 ("kubectl-set", How::Edited),
                 ("kubectl-edit", How::Edited),
+                ("kubectl-client-side-apply", How::Declared),
                 ("scaler", How::Edited)
             ]
         );
-        assert!(listed(&found).starts_with(r#""argocd" owns .spec.paused; "kubectl-edit" owns .spec.a;"#));
+        assert!(
+            listed(&found)
+                .starts_with(r#""argocd" owns .spec.paused; "kubectl-client-side-apply" owns .spec.c;"#)
+        );
     }
 
     #[test]

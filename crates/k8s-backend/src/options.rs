@@ -22,8 +22,8 @@ pub struct Options {
     pub namespace: String,
     /// Which context of the kubeconfig; default: its current one. Only [`connect`](crate::K8sBackend::connect) looks at it.
     pub context: Option<String>,
-    /// Who deploys: objects of another owner are never touched. A deployer and its gateways must be given the same. Default
-    /// `portway`.
+    /// Who deploys: objects of another owner are never touched. A deployer and its gateways must be given the same. A
+    /// DNS label of 1 to 50 that begins with a letter: gateways are called `<owner>-gateway`. Default `portway`.
     pub owner: String,
     /// Names of Secrets with the credentials of image registries. Default none.
     pub pull_secrets: Vec<String>,

@@ -22,6 +22,7 @@ use k8s_openapi::api::rbac::v1::{
     ClusterRole, ClusterRoleBinding, PolicyRule, RoleBinding, RoleRef, Subject,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use portway_backend::BackendError;
 use serde_json::{Value, json};
 
 use crate::manifest;
@@ -104,18 +105,26 @@ impl Role {
     /// Its ServiceAccount, Role and RoleBinding as one `List`, with a ClusterRole and its binding where
     /// [`Features::accelerators`] needs them.
     ///
+    /// # Errors
+    ///
+    /// [`Invalid`](portway_backend::ErrorKind::Invalid) with everything that is wrong with the options, at once.
+    ///
     /// # Examples
     ///
     /// ```
     /// use portway_k8s_backend::Options;
     /// use portway_k8s_backend::rbac::{Features, Role};
     ///
-    /// let list = Role::Gateway.to_json(&Options::new(), Features::new());
+    /// let list = Role::Gateway.to_json(&Options::new(), Features::new())?;
     /// assert!(!list.contains("secrets"));
+    /// # Ok::<(), portway_backend::BackendError>(())
     /// ```
-    #[must_use]
-    pub fn to_json(self, options: &Options, features: Features) -> String {
-        manifest::list(self.objects(options, features))
+    pub fn to_json(self, options: &Options, features: Features) -> Result<String, BackendError> {
+        let faults = manifest::faults(options);
+        if faults.is_empty() {
+            return Ok(manifest::list(self.objects(options, features)));
+        }
+        Err(BackendError::invalid(format!("nobody can be given rights like this: {}", faults.join("; "))))
     }
 
     pub(crate) fn objects(self, options: &Options, features: Features) -> Vec<Value> {

@@ -136,8 +136,8 @@ async fn r_k8s_1_what_the_cluster_refuses_is_a_finding_with_a_remedy() {
     let webhook = |server: &ApiServer| server.deny("services", Some("no services here"));
     let quota = |server: &ApiServer| server.set_quota("services", Some(0));
     let right = |server: &ApiServer| server.forbid(Verb::Patch, "services");
-    let cases: [(&dyn Fn(&ApiServer), ErrorKind, &str); 3] = [
-        (&webhook, ErrorKind::Invalid, "the admission webhook"),
+    let cases = [
+        (&webhook as &dyn Fn(&ApiServer), ErrorKind::Invalid, "the admission webhook"),
         (&quota, ErrorKind::Capacity, "the quota"),
         (&right, ErrorKind::Invalid, "has no right to patch services"),
     ];
@@ -255,7 +255,7 @@ async fn r_k8s_6_a_deployer_and_a_gateway_need_no_more_than_their_roles() {
             let mut features = Features::new();
             features.deletion_cost = deletion_cost;
             let list = |role: &Role| {
-                serde_json::from_str::<Value>(&role.to_json(&Options::new(), features)).unwrap()
+                serde_json::from_str::<Value>(&role.to_json(&Options::new(), features).unwrap()).unwrap()
             };
             let items = roles.iter().flat_map(|role| list(role)["items"].as_array().unwrap().clone());
             server.grant_only(items.filter(|item| item["kind"] == "Role").collect());

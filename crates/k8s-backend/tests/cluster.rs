@@ -7,6 +7,8 @@
 
 #[path = "cluster/apply.rs"]
 mod apply;
+#[path = "support/both.rs"]
+mod both;
 #[path = "cluster/catalog.rs"]
 mod catalog;
 #[path = "support/kubelet.rs"]

@@ -8,7 +8,7 @@ mod double;
 mod seams;
 #[path = "double_suite/server.rs"]
 mod server;
-#[path = "double/truth.rs"]
+#[path = "double/truth/mod.rs"]
 mod truth;
 #[path = "double_suite/truthful.rs"]
 mod truthful;

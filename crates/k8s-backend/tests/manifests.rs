@@ -64,6 +64,8 @@ fn r_k8s_8_a_gateway_with_everything_set() {
     gateway.cpu = Millicores(2000);
     gateway.memory = MemoryMib(1024);
     gateway.drain = Duration::from_millis(119_500);
+    gateway.node_selector.insert("pool".to_owned(), "system".to_owned());
+    gateway.tolerations.push(Toleration::of("system"));
     gateway.reach = Reach::LoadBalancer;
     gateway.features.keda = true;
     golden("gateway_everything", &gateway.to_json(&all_options(), &Server::current()).unwrap());
@@ -72,14 +74,14 @@ fn r_k8s_8_a_gateway_with_everything_set() {
 #[test]
 fn r_k8s_6_the_roles() {
     let mut features = Features::new();
-    golden("role_gateway", &Role::Gateway.to_json(&Options::new(), features));
-    golden("role_deployer", &Role::Deployer.to_json(&Options::new(), features));
+    golden("role_gateway", &Role::Gateway.to_json(&Options::new(), features).unwrap());
+    golden("role_deployer", &Role::Deployer.to_json(&Options::new(), features).unwrap());
     features.scaling = false;
-    golden("role_gateway_that_does_not_scale", &Role::Gateway.to_json(&Options::new(), features));
+    golden("role_gateway_that_does_not_scale", &Role::Gateway.to_json(&Options::new(), features).unwrap());
     features = Features::new();
     features.keda = true;
     features.accelerators = true;
-    golden("role_deployer_everything", &Role::Deployer.to_json(&all_options(), features));
+    golden("role_deployer_everything", &Role::Deployer.to_json(&all_options(), features).unwrap());
 }
 
 // === single rules ===
@@ -251,10 +253,19 @@ fn a_gateway_that_cannot_be_is_refused() {
     let mut gateway = Gateway::new("not an image");
     gateway.replicas = u32::MAX;
     gateway.drain = Duration::MAX;
+    gateway.tolerations.push(Toleration::of("a b"));
     let error = gateway.to_json(&Options::new(), &Server::current()).unwrap_err();
-    for part in ["\"not an image\"", "4294967295 gateways", "a drain of"] {
+    for part in ["\"not an image\"", "4294967295 gateways", "a drain of", "names no taint"] {
         assert!(error.to_string().contains(part), "{error}");
     }
+}
+
+#[test]
+fn r_k8s_6_roles_of_an_owner_that_cannot_be_are_refused() {
+    let mut options = Options::new();
+    options.owner = "Team A".to_owned();
+    let error = Role::Deployer.to_json(&options, Features::new()).unwrap_err();
+    assert!(error.to_string().contains("the owner \"Team A\""), "{error}");
 }
 
 /// Whoever may read a Deployment and not the Secret cannot try values: the salt is missing.

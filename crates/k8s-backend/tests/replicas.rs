@@ -1,6 +1,8 @@
 //! Replicas by watch, against an API server that does everything API servers do to a client.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+#[path = "replicas/chaos.rs"]
+mod chaos;
 mod double;
 #[path = "replicas/faults.rs"]
 mod faults;

@@ -1,12 +1,12 @@
 //! What can never run on a cluster, all of it at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use portway_backend::{EntryStyle, Environment, Workload};
 
 use super::{probe, resources};
-use crate::options::Options;
+use crate::options::{Options, Toleration};
 
 /// What a Secret may hold, with room for its metadata: the server takes 1 MiB.
 const MAX_VARIABLES: usize = (1 << 20) - (16 << 10);
@@ -149,7 +149,7 @@ fn variables(workload: &Workload, faults: &mut Vec<String>) {
 }
 
 /// The faults of options, which are those of every workload.
-pub(super) fn setting(options: &Options) -> Vec<String> {
+pub(crate) fn setting(options: &Options) -> Vec<String> {
     let mut faults = Vec::new();
     if !is_dns_label(&options.namespace) {
         faults.push(format!("the namespace {:?} is no DNS label of 1 to 63", options.namespace));
@@ -165,20 +165,7 @@ pub(super) fn setting(options: &Options) -> Vec<String> {
     }
     let secrets = options.pull_secrets.iter().filter(|name| !is_subdomain(name));
     faults.extend(secrets.map(|name| format!("the pull secret {name:?} is no name of a Secret")));
-    let labels =
-        options.node_selector.iter().filter(|(key, value)| !is_label_key(key) || !is_label_value(value));
-    faults.extend(labels.map(|(key, value)| format!("the node selector {key:?}: {value:?} is no label")));
-    for toleration in &options.tolerations {
-        let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-        let effect = toleration.effect.as_deref().is_none_or(|effect| effects.contains(&effect));
-        if !is_label_key(&toleration.key)
-            || !toleration.value.as_deref().is_none_or(is_label_value)
-            || !effect
-        {
-            faults
-                .push(format!("{toleration:?} names no taint; its effect is one of {}", effects.join(", ")));
-        }
-    }
+    faults.extend(placement(&options.node_selector, &options.tolerations));
     let mut folders = BTreeSet::from(["/tmp"]);
     for folder in &options.writable {
         if !folder.starts_with('/')
@@ -197,6 +184,25 @@ pub(super) fn setting(options: &Options) -> Vec<String> {
         );
     }
     too_long("the drain notice", options.drain_notice, &mut faults);
+    faults
+}
+
+/// Where pods may run.
+pub(super) fn placement(node_selector: &BTreeMap<String, String>, tolerations: &[Toleration]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let labels = node_selector.iter().filter(|(key, value)| !is_label_key(key) || !is_label_value(value));
+    faults.extend(labels.map(|(key, value)| format!("the node selector {key:?}: {value:?} is no label")));
+    for toleration in tolerations {
+        let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+        let effect = toleration.effect.as_deref().is_none_or(|effect| effects.contains(&effect));
+        if !is_label_key(&toleration.key)
+            || !toleration.value.as_deref().is_none_or(is_label_value)
+            || !effect
+        {
+            faults
+                .push(format!("{toleration:?} names no taint; its effect is one of {}", effects.join(", ")));
+        }
+    }
     faults
 }
 

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::{check, digest, list, parts, pod, probe, resources};
 use crate::names;
-use crate::options::Options;
+use crate::options::{Options, Toleration};
 use crate::rbac::{Features, Role};
 use crate::server::Server;
 
@@ -60,6 +60,10 @@ pub struct Gateway {
     pub memory: MemoryMib,
     /// How long one that goes waits for its requests and streams. Default 60 s.
     pub drain: Duration,
+    /// Labels that a node must have to run it. Default none; those of [`Options`] are for replicas.
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints that it may run beside. Default none.
+    pub tolerations: Vec<Toleration>,
     /// Who can reach it. Default: the cluster.
     pub reach: Reach,
     /// What its rights depend on.
@@ -75,6 +79,8 @@ impl Gateway {
             cpu: Millicores(500),
             memory: MemoryMib(512),
             drain: Duration::from_secs(60),
+            node_selector: BTreeMap::new(),
+            tolerations: Vec::new(),
             reach: Reach::Cluster,
             features: Features::new(),
         }
@@ -98,6 +104,7 @@ impl Gateway {
 
     fn faults(&self, options: &Options) -> Vec<String> {
         let mut faults = check::setting(options);
+        faults.extend(check::placement(&self.node_selector, &self.tolerations));
         if !check::is_reference(&self.image) {
             faults.push(format!("{:?} is no reference to an image", self.image));
         }
@@ -169,11 +176,11 @@ impl Gateway {
             containers: vec![self.container(options, server)],
             enable_service_links: Some(false),
             image_pull_secrets: pod::pull_secrets(options),
-            node_selector: (!options.node_selector.is_empty()).then(|| options.node_selector.clone()),
-            security_context: Some(pod::pod_security(options)),
+            node_selector: (!self.node_selector.is_empty()).then(|| self.node_selector.clone()),
+            security_context: Some(pod::pod_security(None)),
             service_account_name: Some(name),
             termination_grace_period_seconds: Some(i64::try_from(times).unwrap_or(i64::MAX)),
-            tolerations: resources::tolerations([].into(), options),
+            tolerations: resources::tolerations([].into(), &self.tolerations),
             topology_spread_constraints: Some(pod::spread(&labels(options))),
             volumes: Some(vec![volume]),
             ..PodSpec::default()

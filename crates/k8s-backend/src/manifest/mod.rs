@@ -1,4 +1,5 @@
-//! A workload as objects of a cluster: pure, so that they can be read before anything is applied.
+//! A workload as objects of a cluster ([`Manifests`]), and the gateway ([`Gateway`]): pure, so that they can be read
+//! before anything is applied.
 //!
 //! # What a workload becomes
 //!
@@ -50,10 +51,9 @@
 //!
 //! # Rights
 //!
-//! Not root, no new privileges, no capabilities, the runtime's seccomp profile, and by choice a read-only root: what the Pod
-//! Security Standard `restricted` asks for. An image
-//! that starts as root, or whose user is a name instead of a number, needs
-//! [`Options::run_as_user`](crate::Options::run_as_user).
+//! Not root, no new privileges, no capabilities, the runtime's seccomp profile: what the Pod Security Standard
+//! `restricted` asks for; and by choice a read-only root. An image that starts as root, or whose user is a name instead of
+//! a number, needs [`Options::run_as_user`](crate::Options::run_as_user).
 //!
 //! # Rolling updates
 //!
@@ -90,6 +90,7 @@ use serde_json::{Value, json};
 use crate::options::Options;
 use crate::server::Server;
 
+pub(crate) use check::setting as faults;
 pub use digest::Salt;
 pub use gateway::{Gateway, Reach};
 pub(crate) use resources::accelerators;

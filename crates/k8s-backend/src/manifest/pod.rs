@@ -35,10 +35,10 @@ pub(super) fn template(workload: &Workload, setting: Setting<'_>) -> PodTemplate
         enable_service_links: Some(false),
         image_pull_secrets: pull_secrets(options),
         node_selector: (!options.node_selector.is_empty()).then(|| options.node_selector.clone()),
-        security_context: Some(pod_security(options)),
+        security_context: Some(pod_security(options.run_as_user)),
         service_account_name: Some(name),
         termination_grace_period_seconds: Some(i64::try_from(grace).unwrap_or(i64::MAX)),
-        tolerations: resources::tolerations(resources::accelerators(workload), options),
+        tolerations: resources::tolerations(resources::accelerators(workload), &options.tolerations),
         topology_spread_constraints: Some(spread(&selector(workload))),
         volumes: (!folders.is_empty()).then(|| folders.iter().map(|(name, _)| empty(name)).collect()),
         ..PodSpec::default()
@@ -159,10 +159,10 @@ pub(super) fn pre_stop(options: &Options, server: &Server) -> Option<Lifecycle> 
     Some(Lifecycle { pre_stop: Some(wait), ..Lifecycle::default() })
 }
 
-pub(super) fn pod_security(options: &Options) -> PodSecurityContext {
+pub(super) fn pod_security(user: Option<u32>) -> PodSecurityContext {
     PodSecurityContext {
         run_as_non_root: Some(true),
-        run_as_user: options.run_as_user.map(i64::from),
+        run_as_user: user.map(i64::from),
         seccomp_profile: Some(SeccompProfile {
             type_: "RuntimeDefault".to_owned(),
             ..SeccompProfile::default()

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use portway_backend::Workload;
 use portway_deploy_config::{MemoryMib, Millicores, Resources};
 
-use crate::options::Options;
+use crate::options;
 
 /// The extended resource by which GPUs are counted.
 pub(super) const GPU: &str = "nvidia.com/gpu";
@@ -42,10 +42,13 @@ pub(super) fn plain(cpu: Millicores, memory: MemoryMib) -> ResourceRequirements 
     ResourceRequirements { limits, requests, ..ResourceRequirements::default() }
 }
 
-/// Taints that are no hindrance: those of the options, and by custom those of nodes with accelerators, which are named
-/// like the resource.
-pub(super) fn tolerations(accelerators: BTreeMap<&str, u32>, options: &Options) -> Option<Vec<Toleration>> {
-    let asked = options.tolerations.iter().map(|toleration| Toleration {
+/// Taints that are no hindrance: those asked for, and by custom those of nodes with accelerators, which are named like the
+/// resource.
+pub(super) fn tolerations(
+    accelerators: BTreeMap<&str, u32>,
+    asked: &[options::Toleration],
+) -> Option<Vec<Toleration>> {
+    let asked = asked.iter().map(|toleration| Toleration {
         key: Some(toleration.key.clone()),
         operator: Some(if toleration.value.is_some() { "Equal" } else { "Exists" }.to_owned()),
         value: toleration.value.clone(),

@@ -192,6 +192,13 @@ async fn r_k8s_1_what_somebody_has_changed_is_put_back_and_counted() {
         assert_eq!(image_of(&only(site).await), site.image);
         assert_eq!(backend.drift_corrected(), 1);
 
+        edit(site, "kubectl-rollout", json!({"spec": {"paused": true}})).await;
+        backend.apply(&workload).await.unwrap();
+        assert_ne!(only::<Deployment>(site).await.spec.unwrap().paused, Some(true));
+        assert_eq!(backend.drift_corrected(), 2);
+        backend.apply(&workload).await.unwrap();
+        let generation = only::<Deployment>(site).await.metadata.generation;
+
         // What is taken away belongs to nobody and is no conflict, and counts all the same.
         let service = only::<Service>(site).await.name_any();
         api::<Service>(site).delete(&service, &Default::default()).await.unwrap();
@@ -202,7 +209,8 @@ async fn r_k8s_1_what_somebody_has_changed_is_put_back_and_counted() {
         backend.apply(&workload).await.unwrap();
         only::<Service>(site).await;
         assert!(only::<ServiceAccount>(site).await.labels().contains_key("portway.dev/endpoint"));
-        assert_eq!(backend.drift_corrected(), 3);
+        assert_eq!(backend.drift_corrected(), 4);
+        assert_eq!(only::<Deployment>(site).await.metadata.generation, generation);
         backend.shut_down().await.unwrap();
     })
     .await;

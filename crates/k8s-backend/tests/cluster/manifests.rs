@@ -85,7 +85,7 @@ async fn r_k8s_6_the_roles_are_taken() {
         features.keda = true;
         features.accelerators = true;
         for role in [Role::Gateway, Role::Deployer] {
-            is_taken(site, &role.to_json(&site.options(), features)).await;
+            is_taken(site, &role.to_json(&site.options(), features).unwrap()).await;
         }
     })
     .await;

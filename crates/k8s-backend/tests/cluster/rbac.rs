@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::header::CONTENT_TYPE;
 use http::{Method, Request};
@@ -27,17 +26,17 @@ use kube::config::AuthInfo;
 use kube::{Api, Client, Config, ResourceExt as _};
 use portway_backend::conformance::{self, Subject};
 use portway_backend::{
-    Backend, BackendError, Catalog, Change, DocKey, DocKind, Document, Environment, Expected, Fence, Fleet,
-    Program, ReplicaId, Status, Workload, WorkloadId,
+    Backend as _, Catalog, Change, DocKey, DocKind, Document, Environment, Expected, Program, Status,
+    Workload, WorkloadId,
 };
 use portway_k8s_backend::K8sBackend;
 use portway_k8s_backend::rbac::{Features, Role};
 use serde_json::{Value, json};
-use tokio::sync::watch;
 use tower_layer::layer_fn;
 use tower_service::Service;
 
 use crate::apply::{until, workload};
+use crate::both::Both;
 use crate::kubelet::Room;
 use crate::site::{Site, with_room};
 
@@ -177,7 +176,7 @@ struct Actor {
 impl Actor {
     async fn new(site: &Site, role: Role, features: Features) -> Self {
         let options = site.options();
-        let list: Value = serde_json::from_str(&role.to_json(&options, features)).unwrap();
+        let list: Value = serde_json::from_str(&role.to_json(&options, features).unwrap()).unwrap();
         let objects: Vec<DynamicObject> = serde_json::from_value(list["items"].clone()).unwrap();
         for object in &objects {
             let params = PatchParams::apply("test");
@@ -331,42 +330,4 @@ fn right(method: &Method, path: &str, query: &str) -> Option<String> {
     };
     let subresource = rest.get(2).map(|name| format!("/{name}")).unwrap_or_default();
     Some(format!("{place}{group}/{}{subresource} {verb}", rest[0]))
-}
-
-/// A deployer and a gateway as one backend.
-struct Both {
-    gateway: K8sBackend,
-    deployer: K8sBackend,
-}
-
-#[async_trait]
-impl Fleet for Both {
-    async fn watch(&self, id: &WorkloadId) -> Result<watch::Receiver<Arc<Status>>, BackendError> {
-        Fleet::watch(&self.gateway, id).await
-    }
-
-    async fn scale(
-        &self,
-        id: &WorkloadId,
-        to: u32,
-        drained: &[ReplicaId],
-        fence: Fence,
-    ) -> Result<(), BackendError> {
-        self.gateway.scale(id, to, drained, fence).await
-    }
-}
-
-#[async_trait]
-impl Backend for Both {
-    async fn apply(&self, desired: &Workload) -> Result<(), BackendError> {
-        self.deployer.apply(desired).await
-    }
-
-    async fn logs(&self, id: &WorkloadId, lines: usize) -> Result<String, BackendError> {
-        self.deployer.logs(id, lines).await
-    }
-
-    async fn remove(&self, id: &WorkloadId) -> Result<(), BackendError> {
-        self.deployer.remove(id).await
-    }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
-use kube::Api;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Pod, ResourceQuota, ServiceAccount};
+use kube::ResourceExt as _;
 use kube::api::{DeleteParams, LogParams, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
 use portway_backend::{Backend as _, Fleet as _, Phase, ReplicaState, Status, Waited, Workload, wait_for};
@@ -16,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use crate::apply::{api, backend, workload};
+use crate::apply::{api, backend, only, workload};
 use crate::kubelet::{FAKE_NODE, Fate};
 use crate::site::{Site, on_a_cluster};
 
@@ -48,7 +49,7 @@ fn is_healthy(status: &Status) -> bool {
 }
 
 fn pod(site: &Site, name: &str) -> Pod {
-    let mut spec = json!({"containers": [{"name": "replica", "image": site.image}]});
+    let mut spec = json!({"automountServiceAccountToken": false, "containers": [{"name": "replica", "image": site.image}]});
     if let Some(kubelet) = &site.kubelet {
         spec["nodeSelector"] = json!({FAKE_NODE: kubelet.node()});
         spec["tolerations"] = json!([{"key": FAKE_NODE, "operator": "Exists"}]);
@@ -62,7 +63,10 @@ async fn a_pod_on_the_fake_node_really_serves_and_goes_when_told() {
         if site.kubelet.is_none() {
             return;
         }
-        let pods: Api<Pod> = Api::namespaced(site.client.clone(), &site.namespace);
+        // A new namespace gets its account in a moment; pods without one are refused.
+        let is_there = |account: Option<&ServiceAccount>| account.is_some();
+        await_condition(api::<ServiceAccount>(site), "default", is_there).await.unwrap();
+        let pods = api::<Pod>(site);
         pods.create(&PostParams::default(), &pod(site, "one")).await.unwrap();
         let running =
             await_condition(pods.clone(), "one", conditions::is_pod_running()).await.unwrap().unwrap();
@@ -125,6 +129,12 @@ async fn r_k8s_2_replicas_are_found_at_their_addresses_and_leave_before_they_end
     .await;
 }
 
+fn is_complete(deployment: Option<&Deployment>) -> bool {
+    let status = deployment.and_then(|deployment| deployment.status.as_ref());
+    let mut reasons = status.iter().flat_map(|status| status.conditions.iter().flatten());
+    reasons.any(|condition| condition.reason.as_deref() == Some("NewReplicaSetAvailable"))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn r_run_4_what_goes_wrong_is_told_with_its_remedy() {
     on_a_cluster(async |site| {
@@ -155,9 +165,12 @@ async fn r_run_4_what_goes_wrong_is_told_with_its_remedy() {
         kubelet.all(Fate::Ready);
         let seen = until(&mut status, "it is mended", is_healthy).await;
         assert_eq!(seen.message, "");
+        // That it has worked is what the Deployment's controller says, a moment later.
+        let deployment = only::<Deployment>(site).await.name_any();
+        await_condition(api::<Deployment>(site), &deployment, is_complete).await.unwrap();
         kubelet.all(Fate::CrashLoop { code: 3, restarts: 9 });
-        let seen = until(&mut status, "it fails again", |status| status.phase != Phase::Healthy).await;
-        assert_eq!(seen.phase, Phase::Unhealthy, "what was ready once is not given up: {seen:?}");
+        let is_unhealthy = |status: &Status| status.phase == Phase::Unhealthy;
+        until(&mut status, "what was ready once is not given up", is_unhealthy).await;
 
         let logs = backend.logs(&workload.id, 100).await.unwrap();
         assert!(logs.contains("ending with 3\nlistening on 127."), "the run before comes first: {logs}");

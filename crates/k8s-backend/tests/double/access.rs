@@ -147,20 +147,29 @@ impl State {
             );
             return Err(Refusal::forbidden(key.kind, &key.name, &why));
         }
-        let quota = self.access.quotas.get(key.kind.plural);
-        match quota.map(|hard| (hard, self.store.list(key.kind, &key.namespace).count())) {
-            Some((hard, used)) if used >= *hard => {
-                let what = if key.kind.plural == "pods" {
-                    "pods"
-                } else {
-                    &*format!("count/{}", key.kind.qualified())
-                };
+        self.check_quotas(key)
+    }
+
+    fn check_quotas(&self, key: &Key) -> Answer<()> {
+        let what = match key.kind.plural {
+            "pods" => "pods".to_owned(),
+            _ => format!("count/{}", key.kind.qualified()),
+        };
+        let own = self.access.quotas.get(key.kind.plural).map(|hard| ("double".to_owned(), *hard));
+        let stored =
+            self.store.list(Kind::named("resourcequotas"), &key.namespace).filter_map(|(quota, object)| {
+                let hard = object["spec"]["hard"][&what].as_str()?.parse().ok()?;
+                Some((quota.name.clone(), hard))
+            });
+        for (quota, hard) in own.into_iter().chain(stored) {
+            let used = self.store.list(key.kind, &key.namespace).count();
+            if used >= hard {
                 let why = format!(
-                    "exceeded quota: double, requested: {what}=1, used: {what}={used}, limited: {what}={hard}"
+                    "exceeded quota: {quota}, requested: {what}=1, used: {what}={used}, limited: {what}={hard}"
                 );
-                Err(Refusal::forbidden(key.kind, &key.name, &why))
+                return Err(Refusal::forbidden(key.kind, &key.name, &why));
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 }

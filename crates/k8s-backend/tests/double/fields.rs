@@ -111,9 +111,14 @@ pub fn value_at<'a>(object: &'a Value, path: &Path) -> Option<&'a Value> {
 fn is_at(item: &Value, step: &Step) -> bool {
     match step {
         Step::Field(_) => false,
-        Step::Value(value) => item.to_string() == *value,
-        Step::Item(keys) => keys.iter().all(|(key, value)| key_value(item, key).to_string() == *value),
+        Step::Value(value) => is_spelt(item, value),
+        Step::Item(keys) => keys.iter().all(|(key, value)| is_spelt(&key_value(item, key), value)),
     }
+}
+
+/// Whether a value is this JSON.
+fn is_spelt(value: &Value, json: &str) -> bool {
+    serde_json::from_str(json).is_ok_and(|other: Value| other == *value)
 }
 
 /// Removes what stands at a path, and the maps and lists that are empty without it.

@@ -3,8 +3,9 @@
 //! It keeps objects with revisions, hands out watches that resume, merges server-side applies by field manager, and
 //! says no in the real server's words. What goes wrong is decided by the test: watches end or expire, answers are lost,
 //! requests are held, refused or forbidden, the server is down. Nothing here sleeps; a test waits with
-//! [`ApiServer::until`] or on what it tests. `truth.rs` holds the double against a real server.
+//! [`ApiServer::until`] or on what it tests. `truth` holds the double against a real server.
 //!
+//! - `server`, `service`: the server in a test's hand, and what arrives at it
 //! - `request`, `resources`, `discovery`: what can be asked, and of which version of the server
 //! - `serve`, `write`, `delete`, `patch`, `validate`, `refusal`: what becomes of it
 //! - `apply`, `fields`, `schema`: server-side apply, and who owns which fields
@@ -33,6 +34,7 @@ mod schema;
 mod selector;
 mod serve;
 mod server;
+mod service;
 mod store;
 mod validate;
 mod watch;

@@ -11,7 +11,7 @@ use super::refusal::{Answer, Refusal};
 use super::render::{render, render_list};
 use super::request::{Call, Place, Verb};
 use super::selector::Selector;
-use super::server::{State, text_reply};
+use super::server::State;
 use super::store::Key;
 use super::watch::Reply;
 use super::write::{Part, Tracking, Write, resource_version};
@@ -245,6 +245,14 @@ fn scale_of(object: &Value) -> Value {
             "selector": selector.collect::<Vec<_>>().join(","),
         },
     })
+}
+
+/// An answer that is text.
+pub(super) fn text_reply(code: u16, text: &str) -> Response<Reply> {
+    let mut reply = Response::new(Reply::Whole(Some(Bytes::copy_from_slice(text.as_bytes()))));
+    *reply.status_mut() = StatusCode::from_u16(code).expect("the double answers with legal codes");
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    reply
 }
 
 /// An answer that is JSON.

@@ -64,7 +64,8 @@ fn check_labels(object: &Value, causes: &mut Vec<Cause>) {
         let text = value.as_str().unwrap_or_default();
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let ends = |c: char| c.is_ascii_alphanumeric();
-        if !text.is_empty() && !(text.chars().all(legal) && text.starts_with(ends) && text.ends_with(ends)) {
+        let is_legal = text.chars().all(legal) && text.starts_with(ends) && text.ends_with(ends);
+        if !(is_legal || text.is_empty()) {
             causes.push(Cause::invalid("metadata.labels", value, LABEL_VALUE));
         }
         if text.len() > MAX_LABEL {

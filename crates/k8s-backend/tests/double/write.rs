@@ -143,7 +143,7 @@ impl State {
             track_update(&json!({"metadata": {}}), &mut object, owner.clone());
         }
         if key.kind.has("status") {
-            object["status"] = first_status(key.kind);
+            object["status"] = first_status(key.kind, &object["spec"]);
         }
         Ok(if write.dry_run { Arc::new(object) } else { self.store.put(key, object) })
     }
@@ -260,8 +260,10 @@ fn clear_server_fields(object: &mut Value) {
     }
 }
 
-fn first_status(kind: &Kind) -> Value {
+fn first_status(kind: &Kind, spec: &Value) -> Value {
     match kind.plural {
+        // As the quota controller has it a moment later.
+        "resourcequotas" => json!({"hard": spec["hard"]}),
         "namespaces" => json!({"phase": "Active"}),
         "pods" => json!({"phase": "Pending", "qosClass": "BestEffort"}),
         _ => json!({}),

@@ -3,10 +3,12 @@
 use std::io;
 
 use futures_util::{FutureExt as _, StreamExt as _};
+use http::Request;
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Api, DeleteParams, ListParams, PostParams, WatchEvent, WatchParams};
 use kube::{Client, Error, ResourceExt as _};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::double::{ApiServer, Expiry, Fault, On, Profile, StreamingLists, Verb};
 
@@ -169,4 +171,45 @@ async fn initial_events_end_with_a_bookmark_where_lists_stream() {
         panic!()
     };
     assert_eq!(status.code, 422);
+}
+
+#[tokio::test]
+async fn a_json_patch_is_carried_out_or_refused_as_a_whole() {
+    let server = ApiServer::new(Profile::new());
+    let client = server.client("default");
+    maps(client.clone()).create(&PostParams::default(), &config_map("a")).await.unwrap();
+    let patch = async |operations: Value| {
+        let request = Request::patch("/api/v1/namespaces/default/configmaps/a")
+            .header("content-type", "application/json-patch+json")
+            .body(operations.to_string().into_bytes())
+            .unwrap();
+        client.request::<ConfigMap>(request).await
+    };
+    let add = json!({"op": "add", "path": "/data", "value": {"b/c": "1"}});
+    let replace = json!({"op": "replace", "path": "/data/b~1c", "value": "2"});
+    let patched = patch(json!([add, replace])).await.unwrap();
+    assert_eq!(patched.data.unwrap()["b/c"], "2");
+    let (test, remove) =
+        (json!({"op": "test", "path": "/data/b~1c", "value": "3"}), json!({"op": "remove", "path": "/data"}));
+    let Err(Error::Api(status)) = patch(json!([remove, test])).await else { panic!() };
+    assert_eq!(status.code, 422);
+    assert_eq!(server.object("configmaps", "default", "a").unwrap()["data"]["b/c"], "2");
+}
+
+#[tokio::test]
+async fn what_is_not_served_is_not_found() {
+    let server = ApiServer::new(Profile::old());
+    let budgets: Api<PodDisruptionBudget> = Api::default_namespaced(server.client("default"));
+    let Err(Error::Api(status)) = budgets.get("a").await else { panic!() };
+    assert_eq!((status.code, &*status.message), (404, "404 page not found"));
+    let groups = server.client("default").list_api_groups().await.unwrap().groups;
+    let versions = |name: &str| -> Vec<String> {
+        let group = groups.iter().find(|group| group.name == name).unwrap();
+        group.versions.iter().map(|version| version.version.clone()).collect()
+    };
+    assert_eq!(
+        (versions("policy"), versions("autoscaling")),
+        (vec!["v1beta1".into()], vec!["v1".into(), "v2beta2".into()])
+    );
+    assert!(!groups.iter().any(|group| group.name == "keda.sh"));
 }

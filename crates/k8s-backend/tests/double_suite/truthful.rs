@@ -12,8 +12,15 @@ use crate::truth;
 async fn the_double_does_as_api_servers_do() {
     for profile in [Profile::old(), Profile::new()] {
         let server = ApiServer::new(profile);
-        let place = truth::Place::new(server.bystander("default"), "default").await;
-        truth::all(&place).await;
+        truth::of_servers(&truth::Place::new(server.bystander("default"), "default").await).await;
+    }
+}
+
+#[tokio::test]
+async fn the_double_does_as_controllers_do() {
+    for profile in [Profile::old(), Profile::new()] {
+        let server = ApiServer::with_controllers(profile);
+        truth::of_controllers(&truth::Place::new(server.bystander("default"), "default").await).await;
     }
 }
 
@@ -30,7 +37,11 @@ async fn a_real_server_does_as_expected() {
     let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
     namespaces.create(&PostParams::default(), &namespace).await.unwrap();
     let place = truth::Place::new(client, &name).await;
-    let outcome = tokio::spawn(async move { truth::all(&place).await }).await;
+    let outcome = tokio::spawn(async move {
+        truth::of_servers(&place).await;
+        truth::of_controllers(&place).await;
+    })
+    .await;
     namespaces.delete(&name, &DeleteParams::default()).await.unwrap();
     outcome.unwrap();
 }

@@ -73,6 +73,20 @@ async fn r_k8s_2_a_server_that_comes_back_without_its_history_is_listed_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r_k8s_2_a_server_that_was_restored_from_a_copy_is_listed_anew() {
+    let scene = Scene::new().await;
+    scene.healthy("iris", 1).await;
+    let mut status = scene.watch("iris").await;
+    watched(&scene).await;
+    // "Too large resource version": what the watch has seen, the copy has not.
+    scene.server.fail(On::next(Verb::Watch, "pods"), Fault::timeout());
+    scene.server.drop_watches();
+    scene.ready_pod("iris", "iris-1").await;
+    until(&mut status, |status| status.ready() == 2).await;
+    assert_eq!(scene.server.counts().of(Verb::List, "pods"), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r_k8s_2_a_watch_that_expires_while_it_runs_is_listed_anew() {
     let scene = Scene::new().await;
     scene.healthy("iris", 1).await;

@@ -85,7 +85,10 @@ impl State {
         if deployment["spec"]["strategy"]["type"] == "Recreate" {
             old.iter().for_each(|set| self.resize(set, 0));
             let is_clear = old.iter().all(|(key, set)| self.active_pods(key, set).is_empty());
-            return if is_clear { self.resize(&(new.clone(), Arc::clone(current)), wanted) } else { () };
+            if is_clear {
+                self.resize(&(new.clone(), Arc::clone(current)), wanted);
+            }
+            return;
         }
         let room = (wanted + surge).saturating_sub(have + old_total);
         let target = if have > wanted { wanted } else { have + room.min(wanted - have) };

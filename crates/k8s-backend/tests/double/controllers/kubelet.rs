@@ -85,6 +85,7 @@ impl State {
         match outcome {
             _ if matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed")) => {}
             Outcome::Pending => {}
+            _ if !is_placed && pod["spec"]["schedulerName"] != "default-scheduler" => {}
             Outcome::Unschedulable(_) if is_placed => {}
             Outcome::Unschedulable(message) => {
                 let mut status = pod["status"].clone();
