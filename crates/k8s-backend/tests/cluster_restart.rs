@@ -1,7 +1,8 @@
 //! A real API server that crashes and comes back. In a binary of its own: it disturbs whatever runs beside it.
 //!
 //! `PORTWAY_CLUSTER_RESTART` is the shell command that ends the API server which `KUBECONFIG` names and starts it
-//! again; without it, or without a cluster, this skips with one line (the restart of the double is tested anyway).
+//! again; without it, or without a cluster, this skips with one line (the restart of the double is tested anyway), or
+//! fails under `PORTWAY_REQUIRE_SERVICES=1`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "support/kubelet.rs"]
@@ -45,7 +46,14 @@ fn workload(site: &Site) -> Workload {
 #[tokio::test(flavor = "multi_thread")]
 async fn r_k8s_2_a_crash_of_the_api_server_loses_no_replica() {
     let Ok(restart) = std::env::var("PORTWAY_CLUSTER_RESTART") else {
-        println!("skipped: PORTWAY_CLUSTER_RESTART does not say how to restart the API server");
+        assert!(
+            std::env::var_os("PORTWAY_REQUIRE_SERVICES").is_none(),
+            "PORTWAY_CLUSTER_RESTART is required: `.ci/cluster restart-apiserver` for a server of `.ci/cluster start`"
+        );
+        eprintln!(
+            "skipped: PORTWAY_CLUSTER_RESTART does not say how to restart the API server; for one of `.ci/cluster start` it \
+             is `.ci/cluster restart-apiserver`"
+        );
         return;
     };
     on_a_cluster(async |site| {

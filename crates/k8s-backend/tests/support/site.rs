@@ -86,9 +86,11 @@ async fn new_namespace() -> Option<(Client, String)> {
     if std::env::var_os("KUBECONFIG").is_none() {
         assert!(
             std::env::var_os("PORTWAY_REQUIRE_SERVICES").is_none(),
-            "KUBECONFIG names no cluster, and one is required"
+            "KUBECONFIG names no cluster, and one is required: `.ci/cluster build`, then `.ci/cluster start`"
         );
-        eprintln!("skipped: KUBECONFIG names no cluster");
+        eprintln!(
+            "skipped: KUBECONFIG names no cluster; name one, or use `.ci/cluster build` and `.ci/cluster start`"
+        );
         return None;
     }
     let client = Client::try_default().await.expect("KUBECONFIG can be read");
