@@ -56,15 +56,19 @@ async fn run(path: &Path, config: GatewayConfig) -> anyhow::Result<()> {
     };
     let gateway = builder.options(config.options.clone()).build();
     let control = gateway.start();
-    gateway.ready().await;
-    let serving = tokio::spawn(serve(listener, gateway.clone(), stopped()));
     if let Some(admin) = config.admin {
         let listener = TcpListener::bind(admin).await.with_context(|| format!("admin = {admin}"))?;
         tokio::spawn(serve_admin(listener, gateway.clone(), std::future::pending()));
     }
+    let (mut hangup, mut end) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        () = gateway.ready() => {}
+        _ = end.recv() => return Ok(()),
+        _ = tokio::signal::ctrl_c() => return Ok(()),
+    }
+    let serving = tokio::spawn(serve(listener, gateway.clone(), stopped()));
     tracing::info!(listen = %config.listen, admin = ?config.admin, "serving");
 
-    let (mut hangup, mut end) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
     loop {
         tokio::select! {
             _ = hangup.recv() => match reread(path, written.as_ref()).await {

@@ -10,7 +10,7 @@ use portway_deployer::{DeployError, Deployer, GivenImage};
 use portway_k8s_backend::K8sBackend;
 
 use crate::here::Here;
-use crate::inside::Inside;
+use crate::inside::{self, Inside};
 use crate::options::Options;
 
 pub(crate) struct House {
@@ -86,7 +86,7 @@ pub(crate) async fn remove_only(options: &Options) -> anyhow::Result<()> {
         let _ = operation.wait().await;
     }
     remove(&deployer, &backend, options).await?;
-    Ok(backend.shut_down().await?)
+    inside::remove_left(&backend, options).await
 }
 
 /// Deletes the service, whatever is left of it, and then what is remembered of its operations.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::client::Load;
 use crate::options::Options;
+use crate::stop_signal;
 
 pub(crate) struct Inside {
     pub(crate) address: SocketAddr,
@@ -34,18 +35,18 @@ struct Made {
 
 impl Inside {
     pub(crate) async fn open(backend: &K8sBackend, image: &str, options: &Options) -> anyhow::Result<Self> {
-        let cluster = &options.cluster;
-        let mut gateway = Gateway::new(image);
-        gateway.node_selector.clone_from(&cluster.node_selector);
-        gateway.tolerations.clone_from(&cluster.tolerations);
-        let mut list: Value = serde_json::from_str(&gateway.to_json(cluster, backend.server())?)?;
-        let objects = serde_json::from_value(list["items"].take())?;
-        let made = Made { client: client(options).await?, namespace: cluster.namespace.clone(), objects };
+        let made = Made::of(backend, image, options).await?;
         println!("applying a gateway: {image}");
-        let address = match made.stand(&Role::Gateway.name(cluster), options.ready_within).await {
+        let stood = tokio::select! {
+            stood = made.stand(&Role::Gateway.name(&options.cluster), options.ready_within) => stood,
+            signal = stop_signal() => signal.and_then(|()| bail!("interrupted")),
+        };
+        let address = match stood {
             Ok(address) => address,
             Err(error) => {
-                made.remove().await?;
+                if let Err(left) = made.remove().await {
+                    eprintln!("not everything of the gateway could be removed: {left:#}");
+                }
                 return Err(error);
             }
         };
@@ -68,7 +69,25 @@ impl Inside {
     }
 }
 
+/// Takes away the gateway that an earlier run left behind, if there is one.
+pub(crate) async fn remove_left(backend: &K8sBackend, options: &Options) -> anyhow::Result<()> {
+    // Their names depend on the owner alone.
+    Made::of(backend, "left:behind", options).await?.remove().await
+}
+
 impl Made {
+    async fn of(backend: &K8sBackend, image: &str, options: &Options) -> anyhow::Result<Self> {
+        let (cluster, server) = (&options.cluster, backend.server());
+        let mut gateway = Gateway::new(image);
+        gateway.node_selector.clone_from(&cluster.node_selector);
+        gateway.tolerations.clone_from(&cluster.tolerations);
+        gateway.features.keda = server.has_scaled_objects;
+        gateway.features.deletion_cost = server.has_deletion_cost;
+        let mut list: Value = serde_json::from_str(&gateway.to_json(cluster, server)?)?;
+        let objects = serde_json::from_value(list["items"].take())?;
+        Ok(Self { client: client(options).await?, namespace: cluster.namespace.clone(), objects })
+    }
+
     /// Applies everything and waits for the gateway's pods; the address of one of them.
     async fn stand(&self, name: &str, limit: Duration) -> anyhow::Result<SocketAddr> {
         let ours = PatchParams::apply("portway-on-kubernetes");
@@ -117,8 +136,10 @@ impl Made {
 /// A client of our own, for what is no workload: the gateway's objects, and a pod that is killed.
 pub(crate) async fn client(options: &Options) -> anyhow::Result<Client> {
     let context = options.cluster.context.clone();
-    if context.is_none() {
-        return Ok(Client::try_default().await?);
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if context.is_none() && !is_set("KUBECONFIG") && is_set("KUBERNETES_SERVICE_HOST") {
+        // As the backend does: the cluster of the pod before a file that lies in it.
+        return Ok(Client::try_from(Config::incluster()?)?);
     }
     let choice = KubeConfigOptions { context, ..KubeConfigOptions::default() };
     Ok(Client::try_from(Config::from_kubeconfig(&choice).await?)?)

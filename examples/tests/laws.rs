@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("backend", &["deploy-config"]),
     ("images", &["hashing"]),
     ("local-backend", &["backend", "deploy-config"]),
-    ("k8s-backend", &["backend", "deploy-config", "hashing"]),
+    ("k8s-backend", &["backend", "deploy-config"]),
     ("deployer", &["backend", "deploy-config", "router", "hashing", "auth"]),
     ("gateway", &["backend", "deploy-config", "router", "autoscale", "auth"]),
 ];

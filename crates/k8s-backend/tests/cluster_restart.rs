@@ -23,7 +23,7 @@ use portway_backend::{
 use portway_k8s_backend::K8sBackend;
 use tokio::sync::watch;
 
-use site::{Site, on_a_cluster};
+use site::{Site, on_a_cluster, say_once};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -50,9 +50,9 @@ async fn r_k8s_2_a_crash_of_the_api_server_loses_no_replica() {
             std::env::var_os("PORTWAY_REQUIRE_SERVICES").is_none(),
             "PORTWAY_CLUSTER_RESTART is required: `.ci/cluster restart-apiserver` for a server of `.ci/cluster start`"
         );
-        eprintln!(
+        say_once(
             "skipped: PORTWAY_CLUSTER_RESTART does not say how to restart the API server; for one of `.ci/cluster start` it \
-             is `.ci/cluster restart-apiserver`"
+             is `.ci/cluster restart-apiserver`",
         );
         return;
     };

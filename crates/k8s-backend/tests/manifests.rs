@@ -67,6 +67,7 @@ fn r_k8s_8_a_gateway_with_everything_set() {
     gateway.node_selector.insert("pool".to_owned(), "system".to_owned());
     gateway.tolerations.push(Toleration::of("system"));
     gateway.reach = Reach::LoadBalancer;
+    gateway.behind_proxy = true;
     gateway.features.keda = true;
     golden("gateway_everything", &gateway.to_json(&all_options(), &Server::current()).unwrap());
 }

@@ -52,7 +52,8 @@ pub enum Reach {
 pub struct Gateway {
     /// The image; it starts the program `gateway` with the arguments it is given, as a user that is not root.
     pub image: String,
-    /// How many of them. Default 2.
+    /// How many of them. Default 1: several do not know of each other yet, so that each holds the cap of a replica by
+    /// itself, and the one that scales counts its own requests only.
     pub replicas: u32,
     /// Processor time reserved for each. Default half a core.
     pub cpu: Millicores,
@@ -66,6 +67,10 @@ pub struct Gateway {
     pub tolerations: Vec<Toleration>,
     /// Who can reach it. Default: the cluster.
     pub reach: Reach,
+    /// Whether what connects is a proxy whose `X-Forwarded-For` names the client. Default no.
+    ///
+    /// Failed attempts are throttled per client: behind an ingress, without this, all callers are one.
+    pub behind_proxy: bool,
     /// What its rights depend on.
     pub features: Features,
 }
@@ -75,13 +80,14 @@ impl Gateway {
     pub fn new(image: impl Into<String>) -> Self {
         Self {
             image: image.into(),
-            replicas: 2,
+            replicas: 1,
             cpu: Millicores(500),
             memory: MemoryMib(512),
             drain: Duration::from_secs(60),
             node_selector: BTreeMap::new(),
             tolerations: Vec::new(),
             reach: Reach::Cluster,
+            behind_proxy: false,
             features: Features::new(),
         }
     }
@@ -131,8 +137,10 @@ impl Gateway {
 
     fn config_map(&self, options: &Options) -> ConfigMap {
         // The names are DNS labels, which need no escape in TOML.
+        let client = if self.behind_proxy { "proxy" } else { "peer" };
         let text = format!(
-            "listen = \"0.0.0.0:{}\"\nadmin = \"0.0.0.0:{ADMIN_PORT}\"\ndrain_seconds = {}\n\n\
+            "listen = \"0.0.0.0:{}\"\nadmin = \"0.0.0.0:{ADMIN_PORT}\"\ndrain_seconds = {}\n\
+             forwarded = \"{client}\"\n\n\
              [kubernetes]\nnamespace = \"{}\"\nowner = \"{}\"\n",
             names::PORT,
             probe::seconds(self.drain),
@@ -221,7 +229,9 @@ impl Gateway {
             Reach::Cluster => "ClusterIP",
             Reach::LoadBalancer => "LoadBalancer",
         };
-        let spec = parts::service_spec(labels(options), type_);
+        let mut spec = parts::service_spec(labels(options), type_);
+        // So that the gateway sees the client's address and not a node's.
+        spec.external_traffic_policy = (self.reach == Reach::LoadBalancer).then(|| "Local".to_owned());
         Service { metadata: metadata(options), spec: Some(spec), status: None }
     }
 }

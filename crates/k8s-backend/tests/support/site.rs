@@ -1,8 +1,11 @@
 //! A namespace of a test's own on the cluster that `KUBECONFIG` names.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use k8s_openapi::api::core::v1::Namespace;
@@ -83,13 +86,13 @@ fn never_pulled() -> String {
 
 async fn new_namespace() -> Option<(Client, String)> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    if std::env::var_os("KUBECONFIG").is_none() {
+    if std::env::var_os("KUBECONFIG").is_none_or(|value| value.is_empty()) {
         assert!(
             std::env::var_os("PORTWAY_REQUIRE_SERVICES").is_none(),
             "KUBECONFIG names no cluster, and one is required: `.ci/cluster build`, then `.ci/cluster start`"
         );
-        eprintln!(
-            "skipped: KUBECONFIG names no cluster; name one, or use `.ci/cluster build` and `.ci/cluster start`"
+        say_once(
+            "skipped: KUBECONFIG names no cluster; name one, or use `.ci/cluster build` and `.ci/cluster start`",
         );
         return None;
     }
@@ -103,6 +106,14 @@ async fn new_namespace() -> Option<(Client, String)> {
     Some((client, namespace))
 }
 
+/// Past the test harness, which keeps what a test that passes prints to itself.
+pub(crate) fn say_once(line: &str) {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    });
+}
+
 /// The namespace's controller ends what is in it; the kubelet goes last, since it is what lets pods go.
 async fn close(site: Site) {
     let namespaces: Api<Namespace> = Api::all(site.client.clone());
@@ -114,8 +125,12 @@ async fn close(site: Site) {
         kube::runtime::wait::await_condition(namespaces, &site.namespace, |found: Option<&Namespace>| {
             found.is_none()
         });
-    let _ = gone.await;
+    let gone = tokio::time::timeout(END_OF_NAMESPACE, gone).await;
     if let Some(kubelet) = site.kubelet {
         kubelet.stop().await;
     }
+    assert!(gone.is_ok(), "the namespace {} does not end", site.namespace);
 }
+
+/// More than a namespace ever took to end.
+const END_OF_NAMESPACE: Duration = Duration::from_secs(300);

@@ -13,6 +13,7 @@ use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostPa
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{FAKE_NODE, Room};
 
@@ -66,12 +67,15 @@ pub(super) async fn register(client: &Client, room: &Room, port: u16) -> String 
     let bare = Patch::Merge(json!({"spec": {"taints": [taint(&name)]}}));
     nodes.patch(&name, &PatchParams::default(), &bare).await.expect("the taints of a fake node can be set");
     let mut seen = Box::pin(watcher::watch_object(nodes, &name).default_backoff());
-    while let Some(node) = seen.next().await {
-        let taints = node.ok().flatten().and_then(|node| node.spec).and_then(|spec| spec.taints);
-        if taints.is_some_and(|taints| taints.iter().all(|each| each.key == FAKE_NODE)) {
-            break;
+    let bare = async {
+        while let Some(node) = seen.next().await {
+            let taints = node.ok().flatten().and_then(|node| node.spec).and_then(|spec| spec.taints);
+            if taints.is_some_and(|taints| taints.iter().all(|each| each.key == FAKE_NODE)) {
+                break;
+            }
         }
-    }
+    };
+    timeout(Duration::from_secs(60), bare).await.expect("only our own taint stays on a fake node");
     name
 }
 
