@@ -19,6 +19,7 @@ use kube::runtime::wait::{await_condition, conditions};
 use portway_backend::{BackendError, Workload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use crate::backend::{Inner, K8sBackend};
 use crate::conflicts::listed;
@@ -35,12 +36,13 @@ use crate::surge;
 pub(crate) async fn apply(backend: &K8sBackend, desired: &Workload) -> Result<(), BackendError> {
     let inner = &*backend.inner;
     inner.deployer.hold(backend).await?;
+    let era = inner.applied.era();
     correct::begin(&backend.inner);
     let name = object_name(&desired.id);
     inner.other_scalers.check(inner, &name).await?;
     let place = inner.applied.place(&desired.id);
     let _turn = place.turn.lock().await;
-    Application { inner, desired, name: &name, place: &place }.run().await
+    Application { inner, desired, name: &name, place: &place, era }.run().await
 }
 
 /// One apply of one workload, whose turn it is.
@@ -49,6 +51,8 @@ pub(crate) struct Application<'a> {
     pub(crate) desired: &'a Workload,
     pub(crate) name: &'a str,
     pub(crate) place: &'a Place,
+    /// What is applied after its end is not put back.
+    pub(crate) era: watch::Receiver<u64>,
 }
 
 /// What there was before, the Deployment first, in the order of [`kinds`].
@@ -166,7 +170,7 @@ impl Application<'_> {
         }
         let sent = self.send(DEPLOYMENT, &manifests.deployment, standing, before, &mut done).await?;
         let revision = sent.object.metadata.resource_version.clone();
-        self.place.applied(self.desired, &parsed(sent.object)?);
+        self.place.applied(self.desired, &parsed(sent.object)?, &self.era);
         tracing::info!(workload = %self.desired.id, digest = manifests.digest, "applied");
         self.inner.shown(revision.as_deref()).await;
         Ok(())

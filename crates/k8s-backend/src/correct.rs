@@ -1,6 +1,7 @@
 //! Puts back what the watch shows to have been changed by somebody else, in the process that applied it.
 //!
-//! A Deployment that somebody has deleted is not made again: that was meant.
+//! A Deployment that somebody has deleted is not made again: that was meant. Only the deployer puts anything back: whoever
+//! has lost its lease leaves what it applied to its successor.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -24,19 +25,30 @@ pub(crate) fn begin(inner: &Arc<Inner>) {
 
 /// Ends with the backend, which has the other end.
 async fn run(backend: Weak<Inner>, mut changed: mpsc::UnboundedReceiver<WorkloadId>) {
-    let mut batch = Vec::new();
-    while changed.recv_many(&mut batch, usize::MAX).await > 0 {
+    let (mut batch, mut again, mut pause) = (Vec::new(), Vec::new(), PAUSE);
+    loop {
+        if again.is_empty() && changed.recv_many(&mut batch, usize::MAX).await == 0 {
+            return;
+        }
+        while let Ok(id) = changed.try_recv() {
+            batch.push(id);
+        }
+        batch.append(&mut again);
         let Some(inner) = backend.upgrade() else { return };
         let backend = K8sBackend { inner };
         let ids: BTreeSet<_> = batch.drain(..).collect();
         for id in ids {
             if let Err(error) = correct(&backend, &id).await {
                 tracing::warn!(workload = %id, "what somebody has changed was not put back: {error}");
+                if error.is_retryable() {
+                    again.push(id);
+                }
             }
         }
         drop(backend);
         // Whoever changes it again and again is not answered more often than this.
-        tokio::time::sleep(PAUSE).await;
+        pause = if again.is_empty() { PAUSE } else { (2 * pause).min(LONGEST_PAUSE) };
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -44,6 +56,11 @@ async fn correct(backend: &K8sBackend, id: &WorkloadId) -> Result<(), BackendErr
     let inner = &*backend.inner;
     let (name, place) = (object_name(id), inner.applied.place(id));
     let _turn = place.turn.lock().await;
+    let mut era = inner.applied.era();
+    if !inner.deployer.is_held().await {
+        place.forget();
+        return Ok(());
+    }
     let Some(workload) = place.workload() else { return Ok(()) };
     let found = inner.api::<Deployment>().get_opt(&name).await;
     let found = found.map_err(|error| refused(&format!("read the Deployment {name}"), error))?;
@@ -52,7 +69,15 @@ async fn correct(backend: &K8sBackend, id: &WorkloadId) -> Result<(), BackendErr
     if !found.is_some_and(|found| stays(&found) && place.is_drift(&found)) {
         return Ok(());
     }
-    Application { inner, desired: &workload, name: &name, place: &place }.run().await
+    let application = Application { inner, desired: &workload, name: &name, place: &place, era: era.clone() };
+    tokio::select! {
+        biased;
+        // The lease is given back or lost: what is half put back is the next deployer's.
+        _ = era.changed() => Ok(()),
+        outcome = application.run() => outcome,
+    }
 }
 
 const PAUSE: Duration = Duration::from_secs(1);
+/// Between tries that fail.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);

@@ -3,17 +3,20 @@
 //! It is taken by the first apply or remove and renewed until [`K8sBackend::shut_down`] or the end of the process, after
 //! which it runs out by itself. A deployer that starts again after a crash finds its own name taken; so the first order of a
 //! process waits for as long as a lease lasts without renewal before it says that another one lives. Gateways never need it.
+//!
+//! Whether it is held is judged by the local clock, from the moment before it was last asked for: a deployer that cannot
+//! renew it stops being one before another can follow. It then forgets what it has applied, so that it puts nothing back.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex as Quick, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use portway_backend::{BackendError, ErrorKind, Lease, Leases as _};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use crate::backend::K8sBackend;
+use crate::backend::{Inner, K8sBackend};
 use crate::leases::TOLERATED_SKEW;
 use crate::names::hex;
 
@@ -34,21 +37,38 @@ struct State {
 
 struct Held {
     lease: Lease,
-    is_lost: Arc<AtomicBool>,
+    term: Arc<Term>,
     /// Ends with this.
     _renewal: JoinSet<()>,
+}
+
+/// Until when a lease is held.
+struct Term(Quick<Option<Instant>>);
+
+impl Term {
+    fn set(&self, end: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = end;
+    }
+
+    fn is_over(&self) -> bool {
+        let end = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        end.is_none_or(|end| end <= Instant::now())
+    }
 }
 
 impl DeployerLease {
     /// Makes sure that this process is the deployer.
     pub(crate) async fn hold(&self, backend: &K8sBackend) -> Result<(), BackendError> {
         let mut state = self.state.lock().await;
-        if state.held.as_ref().is_some_and(|held| !held.is_lost.load(Ordering::Relaxed)) {
+        if state.is_held() {
             return Ok(());
         }
-        state.held = None;
+        if state.held.take().is_some() {
+            backend.inner.applied.forget_all();
+        }
         let owner = &backend.inner.options.owner;
         let name = format!("deployer.{owner}");
+        let mut end = Instant::now() + TTL;
         let mut lease = backend.acquire(&name, self.holder()?, TTL).await?;
         if lease.is_none() && !state.has_waited {
             let holder = holder(backend, &name).await;
@@ -57,6 +77,7 @@ impl DeployerLease {
             );
             tokio::time::sleep(TTL).await;
             state.has_waited = true;
+            end = Instant::now() + TTL;
             lease = backend.acquire(&name, self.holder()?, TTL).await?;
         }
         let Some(lease) = lease else {
@@ -67,11 +88,16 @@ impl DeployerLease {
                 (TTL + TOLERATED_SKEW).as_secs()
             )));
         };
-        let is_lost = Arc::new(AtomicBool::new(false));
+        let term = Arc::new(Term(Quick::new(Some(end))));
         let mut renewal = JoinSet::new();
-        renewal.spawn(renew(Arc::downgrade(&backend.inner), lease.clone(), Arc::clone(&is_lost)));
-        *state = State { held: Some(Held { lease, is_lost, _renewal: renewal }), has_waited: true };
+        renewal.spawn(renew(Arc::downgrade(&backend.inner), lease.clone(), Arc::clone(&term)));
+        *state = State { held: Some(Held { lease, term, _renewal: renewal }), has_waited: true };
         Ok(())
+    }
+
+    /// Whether this process is the deployer now; it is not made one.
+    pub(crate) async fn is_held(&self) -> bool {
+        self.state.lock().await.is_held()
     }
 
     fn holder(&self) -> Result<&str, BackendError> {
@@ -91,17 +117,28 @@ impl DeployerLease {
     }
 }
 
-async fn renew(backend: std::sync::Weak<crate::backend::Inner>, lease: Lease, is_lost: Arc<AtomicBool>) {
+impl State {
+    fn is_held(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| !held.term.is_over())
+    }
+}
+
+async fn renew(backend: Weak<Inner>, lease: Lease, term: Arc<Term>) {
     loop {
         tokio::time::sleep(TTL / 3).await;
         let Some(inner) = backend.upgrade() else { return };
-        match (K8sBackend { inner }).renew(&lease, TTL).await {
-            Ok(()) => {}
+        let backend = K8sBackend { inner };
+        let end = Instant::now() + TTL;
+        match backend.renew(&lease, TTL).await {
+            Ok(()) => term.set(Some(end)),
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 tracing::error!("this deployer has lost its name to another one: {error}");
-                return is_lost.store(true, Ordering::Relaxed);
+                term.set(None);
             }
             Err(error) => tracing::warn!("the deployer's lease was not renewed: {error}"),
+        }
+        if term.is_over() {
+            return backend.inner.applied.forget_all();
         }
     }
 }

@@ -12,7 +12,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt as _;
 use portway_backend::{Workload, WorkloadId};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::names::{FENCE, workload_of};
 
@@ -20,6 +20,8 @@ use crate::names::{FENCE, workload_of};
 pub(crate) struct Applied {
     corrected: AtomicU64,
     places: Mutex<HashMap<WorkloadId, Arc<Place>>>,
+    /// How often everything was forgotten.
+    era: watch::Sender<u64>,
     seen: mpsc::UnboundedSender<WorkloadId>,
     /// Until somebody begins to correct.
     to_correct: Mutex<Option<mpsc::UnboundedReceiver<WorkloadId>>>,
@@ -45,6 +47,7 @@ impl Default for Applied {
         Self {
             corrected: AtomicU64::new(0),
             places: Mutex::default(),
+            era: watch::Sender::new(0),
             seen,
             to_correct: Mutex::new(Some(to_correct)),
         }
@@ -67,8 +70,14 @@ impl Applied {
         Arc::clone(locked(&self.places).entry(id.clone()).or_default())
     }
 
-    /// Forgets everything, so that nothing is put back any more.
+    /// Ends when everything is forgotten.
+    pub(crate) fn era(&self) -> watch::Receiver<u64> {
+        self.era.subscribe()
+    }
+
+    /// Forgets everything, so that nothing is put back any more, and what is under way is not remembered.
     pub(crate) fn forget_all(&self) {
+        self.era.send_modify(|era| *era += 1);
         locked(&self.places).values().for_each(|place| place.forget());
     }
 
@@ -89,10 +98,14 @@ impl Applied {
 }
 
 impl Place {
-    /// Remembers what was applied and what the server made of it.
-    pub(crate) fn applied(&self, workload: &Workload, deployment: &Deployment) {
-        let last = Last { workload: Arc::new(workload.clone()), fingerprint: fingerprint(deployment) };
-        *locked(&self.last) = Some(last);
+    /// Remembers what was applied and what the server made of it, unless everything was forgotten since `era` began.
+    pub(crate) fn applied(&self, workload: &Workload, deployment: &Deployment, era: &watch::Receiver<u64>) {
+        let new = Last { workload: Arc::new(workload.clone()), fingerprint: fingerprint(deployment) };
+        let mut last = locked(&self.last);
+        // Looked at under the lock: whoever forgets ends the era first, and then waits for it.
+        if era.has_changed().is_ok_and(|is_over| !is_over) {
+            *last = Some(new);
+        }
     }
 
     /// Forgets it, so that it is not put back.
@@ -174,7 +187,7 @@ mod tests {
         let applied = Applied::default();
         let image = Environment::Image { reference: "a".into() };
         let workload = Workload::new(id(), Program::entry_point(), image);
-        applied.place(&id()).applied(&workload, &deployment(|_| ()));
+        applied.place(&id()).applied(&workload, &deployment(|_| ()), &applied.era());
         applied.saw(&deployment(change));
         applied.to_correct().unwrap().try_recv().is_ok()
     }

@@ -279,3 +279,72 @@ async fn r_k8s_6_a_deployer_and_a_gateway_need_no_more_than_their_roles() {
         assert_eq!(standing(&server), [0; 5]);
     }
 }
+
+const EDITED: &str = "example.invalid/edited:1";
+
+fn runs(server: &ApiServer) -> String {
+    let deployment = deployment(server);
+    deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().to_owned()
+}
+
+fn renewals() -> On {
+    On::next(Verb::Update, "leases").always()
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_k8s_1_a_deployer_that_cannot_renew_its_lease_is_none_once_it_has_run_out() {
+    let server = ApiServer::with_controllers(Profile::new());
+    let backend = backend(&server).await;
+    backend.apply(&iris()).await.unwrap();
+    server.fail(On::next(Verb::Get, "leases").always(), Fault::unavailable());
+    tokio::time::sleep(Duration::from_secs(16)).await;
+    says(&backend.apply(&iris()).await.unwrap_err(), ErrorKind::Unavailable, &["lease"]);
+    server.lift_faults();
+    backend.apply(&iris()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_k8s_1_a_deposed_deployer_does_not_put_back_what_its_successor_applies() {
+    let server = ApiServer::with_controllers(Profile::new());
+    let (deposed, successor) = (backend(&server).await, backend(&server).await);
+    let mut status = deposed.watch(&iris().id).await.unwrap();
+    deposed.apply(&iris()).await.unwrap();
+    server.fail(renewals(), Fault::unavailable());
+    tokio::time::sleep(Duration::from_secs(16)).await;
+    server.lift_faults();
+    let mut theirs = iris();
+    theirs.environment = Environment::Image { reference: EDITED.into() };
+    successor.apply(&theirs).await.unwrap();
+    status.wait_for(|status| status.replicas.len() == 3 && status.ready() == 3).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((runs(&server).as_str(), deposed.drift_corrected()), (EDITED, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_k8s_1_a_deployer_that_shuts_down_while_it_puts_back_leaves_off() {
+    let server = ApiServer::with_controllers(Profile::new());
+    let backend = backend(&server).await;
+    let _status = backend.watch(&iris().id).await.unwrap();
+    backend.apply(&iris()).await.unwrap();
+    let gate = server.hold(On::next(Verb::Patch, "secrets"));
+    change(&server, &PatchParams::default(), image("example.invalid/first:1")).await;
+    gate.arrived(1).await;
+    backend.shut_down().await.unwrap();
+    drop(gate);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    change(&server, &PatchParams::default(), image(EDITED)).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(runs(&server), EDITED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_k8s_1_what_could_not_be_put_back_is_tried_again() {
+    let server = ApiServer::with_controllers(Profile::new());
+    let backend = backend(&server).await;
+    let _status = backend.watch(&iris().id).await.unwrap();
+    backend.apply(&iris()).await.unwrap();
+    server.fail(On::next(Verb::Get, "deployments").times(2), Fault::unavailable());
+    change(&server, &PatchParams::default(), image(EDITED)).await;
+    let is_back = server.until(|server| runs(server) == "example.invalid/iris:1");
+    tokio::time::timeout(Duration::from_secs(60), is_back).await.unwrap();
+}
