@@ -16,7 +16,7 @@ use crate::leases::Sightings;
 use crate::options::Options;
 use crate::remove::remove;
 use crate::replicas::Replicas;
-use crate::scale::scale;
+use crate::scale::{Marks, scale};
 use crate::server::Server;
 
 /// Replicas, documents and leases in one namespace of a Kubernetes cluster.
@@ -35,6 +35,7 @@ pub(crate) struct Inner {
     pub(crate) applied: Applied,
     pub(crate) deployer: DeployerLease,
     pub(crate) leases: Sightings,
+    pub(crate) marks: Marks,
     pub(crate) replicas: Replicas,
 }
 
@@ -51,8 +52,9 @@ impl K8sBackend {
         for lack in server.lacks() {
             tracing::warn!(version = server.version, "the API server lacks {lack}");
         }
-        let (other_scalers, applied, deployer, leases, replicas) = Default::default();
-        let inner = Inner { client, options, server, other_scalers, applied, deployer, leases, replicas };
+        let (other_scalers, applied, deployer, leases, marks, replicas) = Default::default();
+        let inner =
+            Inner { client, options, server, other_scalers, applied, deployer, leases, marks, replicas };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -8,14 +8,21 @@
 //! 3. The number is set through the scale subresource, on the same condition. So whoever was deposed in between does not
 //!    get through: the new fence has changed the Deployment.
 //!
+//! A mark means something only for the scaling that made it. One that ends without the number takes its marks back, as far
+//! as the server lets it; and each try marks with a lower cost than all before, so a mark that was left does not outdo a
+//! later one. The cost is the Deployment's `resourceVersion`, which grows with every change to the cluster, and is raised
+//! where the same process has marked with it before; another process has first changed the Deployment by its fence. It
+//! begins again each 2³¹ - 1 versions, which matters only to a mark that was left before.
+//!
 //! The order in which a ReplicaSet gives up pods begins with those that are not ready: a starting replica goes before a
 //! drained one, which then is given requests again. Without deletion cost it goes on with those that became ready last,
 //! in whole seconds: a replica that comes in place of a deleted one and is ready within the same second as others, before
 //! the lower number has arrived, may stay in the place of one of them. Programs take longer than that to start.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec};
 use k8s_openapi::api::core::v1::Pod;
@@ -47,15 +54,12 @@ pub(crate) async fn scale(
     };
     let name = object_name(id);
     let mut scaling =
-        Scaling { inner: &backend.inner, id, name: &name, to, drained, fence, marked: BTreeSet::new() };
-    for _ in 0..ATTEMPTS {
-        if scaling.attempt().await? {
-            return Ok(());
-        }
+        Scaling { inner: &backend.inner, id, name: &name, to, drained, fence, marked: BTreeMap::new() };
+    let outcome = scaling.run().await;
+    if outcome.is_err() {
+        scaling.take_back().await;
     }
-    Err(BackendError::unavailable(format!(
-        "the Deployment {name} was changed by others {ATTEMPTS} times while {id} was to be scaled; try again"
-    )))
+    outcome
 }
 
 struct Scaling<'a> {
@@ -65,11 +69,38 @@ struct Scaling<'a> {
     to: i32,
     drained: &'a [ReplicaId],
     fence: Fence,
-    /// Those that an earlier attempt has marked or deleted.
-    marked: BTreeSet<&'a ReplicaId>,
+    /// Those that an attempt has marked or deleted, with the deletion cost.
+    marked: BTreeMap<&'a ReplicaId, String>,
+}
+
+/// The greatest number from which a deletion cost was made, so that the next one is lower.
+#[derive(Default)]
+pub(crate) struct Marks(AtomicU64);
+
+impl Marks {
+    /// A cost below all that this process has given out, and below those that another one gave out before the server
+    /// made `version`.
+    fn next_cost(&self, version: Option<&str>) -> String {
+        let version = version.and_then(|version| version.parse().ok()).unwrap_or(0);
+        let next = |last: u64| version.max(last.saturating_add(1));
+        let last = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        deletion_cost(next(last.unwrap_or_default()))
+    }
 }
 
 impl<'a> Scaling<'a> {
+    async fn run(&mut self) -> Result<(), BackendError> {
+        for _ in 0..ATTEMPTS {
+            if self.attempt().await? {
+                return Ok(());
+            }
+        }
+        Err(BackendError::unavailable(format!(
+            "the Deployment {} was changed by others {ATTEMPTS} times while {} was to be scaled; try again",
+            self.name, self.id
+        )))
+    }
+
     /// `false` if somebody else changed the Deployment in between.
     async fn attempt(&mut self) -> Result<bool, BackendError> {
         let mut deployment = self.read().await?;
@@ -87,7 +118,7 @@ impl<'a> Scaling<'a> {
         }
         // Where all go, none goes first.
         if self.to > 0 {
-            self.mark(present - self.to, deployment.metadata.generation.unwrap_or(1)).await?;
+            self.mark(present - self.to, &deployment.metadata).await?;
         }
         let is_set = self.set(&deployment.metadata).await?;
         if is_set {
@@ -127,9 +158,10 @@ impl<'a> Scaling<'a> {
     }
 
     /// Sees to it that of the drained replicas `count` go first.
-    async fn mark(&mut self, count: i32, generation: i64) -> Result<(), BackendError> {
+    async fn mark(&mut self, count: i32, deployment: &ObjectMeta) -> Result<(), BackendError> {
         let missing = usize::try_from(count).unwrap_or(0).saturating_sub(self.marked.len());
-        let fresh: Vec<_> = self.drained.iter().filter(|replica| !self.marked.contains(replica)).collect();
+        let fresh: Vec<_> =
+            self.drained.iter().filter(|replica| !self.marked.contains_key(replica)).collect();
         let mut found = Vec::new();
         if missing > 0 {
             for some in fresh.chunks(AT_ONCE) {
@@ -138,12 +170,17 @@ impl<'a> Scaling<'a> {
             }
         }
         found.truncate(missing);
+        if found.is_empty() {
+            return Ok(());
+        }
+        let cost = self.inner.marks.next_cost(deployment.resource_version.as_deref());
+        // Also those that are not reached: a request that fails may have been carried out.
+        self.marked.extend(found.iter().map(|(replica, _)| (*replica, cost.clone())));
         // All are told before the number is lowered, and close together: a server without deletion cost has begun to
         // replace the first of them.
         for some in found.chunks(AT_ONCE) {
-            try_join_all(some.iter().map(|(replica, uid)| self.mark_one(replica, uid, generation))).await?;
+            try_join_all(some.iter().map(|(replica, uid)| self.mark_one(replica, uid, &cost))).await?;
         }
-        self.marked.extend(found.into_iter().map(|(replica, _)| replica));
         Ok(())
     }
 
@@ -165,10 +202,9 @@ impl<'a> Scaling<'a> {
     }
 
     /// One that has gone meanwhile is as good as marked.
-    async fn mark_one(&self, replica: &ReplicaId, uid: &str, generation: i64) -> Result<(), BackendError> {
+    async fn mark_one(&self, replica: &ReplicaId, uid: &str, cost: &str) -> Result<(), BackendError> {
         let pods = self.inner.api::<Pod>();
         let marked = if self.inner.server.has_deletion_cost {
-            let cost = deletion_cost(generation);
             let patch = json!({"metadata": {"annotations": {DELETION_COST: cost}, "uid": uid}});
             pods.patch_metadata(replica.as_str(), &self.patch(), &Patch::Merge(&patch)).await.map(drop)
         } else {
@@ -182,6 +218,38 @@ impl<'a> Scaling<'a> {
                 refused(&format!("let the drained replica {replica} of {} go first", self.id), error)
             }),
         }
+    }
+
+    /// Takes the marks back, unless the number is what they were made for after all: somebody else may have set it, or
+    /// the answer was lost.
+    async fn take_back(&self) {
+        if self.marked.is_empty() || !self.inner.server.has_deletion_cost {
+            return;
+        }
+        let found = self.inner.api::<Deployment>().get_opt(self.name).await;
+        if !found.is_ok_and(|found| found.and_then(|found| found.spec?.replicas) != Some(self.to)) {
+            return;
+        }
+        let marked: Vec<_> = self.marked.iter().collect();
+        for some in marked.chunks(AT_ONCE) {
+            for outcome in join_all(some.iter().map(|(replica, cost)| self.unmark(replica, cost))).await {
+                if let Err(error) = outcome {
+                    tracing::debug!(workload = %self.id, %error, "a mark of a scaling that came to nothing stays");
+                }
+            }
+        }
+    }
+
+    /// Leaves a replica alone that somebody has marked anew.
+    async fn unmark(&self, replica: &ReplicaId, cost: &str) -> kube::Result<()> {
+        let pods = self.inner.api::<Pod>();
+        let Some(found) = pods.get_metadata_opt(replica.as_str()).await? else { return Ok(()) };
+        if found.annotations().get(DELETION_COST).is_none_or(|found| found != cost) {
+            return Ok(());
+        }
+        let version = found.metadata.resource_version;
+        let patch = json!({"metadata": {"annotations": {DELETION_COST: null}, "resourceVersion": version}});
+        pods.patch_metadata(replica.as_str(), &self.patch(), &Patch::Merge(&patch)).await.map(drop)
     }
 
     /// `false` if the Deployment is not what it was when `seen`.
@@ -219,10 +287,10 @@ fn known_fence(deployment: &Deployment) -> Option<Fence> {
     deployment.annotations().get(FENCE)?.parse().ok().map(Fence::new)
 }
 
-/// Below that of all other pods, and of all that were marked when the Deployment had an earlier generation, so that a
-/// mark from a former scaling never outdoes one of now.
-fn deletion_cost(generation: i64) -> String {
-    i32::try_from(generation).map_or(i32::MIN, |generation| -generation).to_string()
+/// Below that of all other pods, and the lower the greater the number.
+fn deletion_cost(number: u64) -> String {
+    const COSTS: u64 = i32::MAX as u64;
+    format!("-{}", 1 + number % COSTS)
 }
 
 /// Times that a change of others is followed. Their changes are those of the Deployment's status, which come one by one
@@ -254,8 +322,11 @@ mod tests {
 
     #[test]
     fn r_k8s_3_later_marks_cost_less_than_earlier_ones_and_than_none() {
-        let cost = |generation| deletion_cost(generation).parse::<i32>().unwrap();
-        assert!(cost(1) < 0 && cost(2) < cost(1) && cost(i64::from(i32::MAX)) < cost(2));
-        assert_eq!(cost(i64::MAX), i32::MIN);
+        let marks = Marks::default();
+        let cost = |version: &str| marks.next_cost(Some(version)).parse::<i32>().unwrap();
+        let costs = ["1", "7", "7", "8", "no number", "2147483645"].map(cost);
+        assert!(costs[0] < 0 && costs.is_sorted_by(|earlier, later| later < earlier), "{costs:?}");
+        // What begins again is a cost as well.
+        assert_eq!([cost("2147483646"), cost("2147483647")], [-i32::MAX, -1]);
     }
 }

@@ -98,6 +98,38 @@ async fn r_k8s_3_drained_replicas_cost_least_and_later_ones_less_than_earlier_on
 }
 
 #[tokio::test(start_paused = true)]
+async fn r_k8s_3_marks_of_a_scaling_that_came_to_nothing_are_taken_back() {
+    let stage = Stage::new(Profile::new()).await;
+    for spared in [0, 1] {
+        // The number is not set, or not all replicas are marked.
+        let on = [On::next(Verb::Update, "deployments/scale"), On::next(Verb::Patch, "pods").after(1)];
+        stage.server.fail(on[spared].clone(), Fault::unavailable());
+        stage.scale(2, &stage.pods[..2], 1).await.unwrap_err();
+        assert!(stage.costs().iter().all(|(_, cost)| cost.is_none()), "{:?}", stage.costs());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_k8s_3_marks_of_a_scaling_that_is_done_although_its_answer_was_lost_stay() {
+    let stage = Stage::new(Profile::new()).await;
+    stage.server.fail(On::next(Verb::Update, "deployments/scale"), Fault::AnswerLost);
+    stage.scale(3, &stage.pods[..1], 1).await.unwrap_err();
+    assert!(stage.costs()[0].1 < Some(0), "{:?}", stage.costs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_k8s_3_a_mark_that_could_not_be_taken_back_does_not_compete_with_the_next_ones() {
+    let stage = Stage::new(Profile::new()).await;
+    stage.server.fail(On::next(Verb::Update, "deployments/scale"), Fault::unavailable());
+    stage.server.fail(On::next(Verb::Patch, "pods").after(1), Fault::unavailable());
+    stage.scale(3, &stage.pods[..1], 1).await.unwrap_err();
+    stage.scale(3, &stage.pods[1..2], 1).await.unwrap();
+    let costs: Vec<_> = stage.costs().into_iter().map(|(_, cost)| cost).collect();
+    let [Some(stale), Some(present), None, None] = costs[..] else { panic!("{costs:?}") };
+    assert!(present < stale && stale < 0, "{costs:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn r_k8s_3_a_server_without_deletion_cost_deletes_as_many_drained_ones_as_are_to_go() {
     let stage = Stage::new(Profile::old()).await;
     stage.scale(3, &stage.pods[..2], 1).await.unwrap();
