@@ -1,10 +1,13 @@
 //! Remove: ends a workload with everything that belongs to it.
 
 use futures_util::future::try_join_all;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
 use portway_backend::{BackendError, WorkloadId};
 
-use crate::backend::K8sBackend;
-use crate::names::object_name;
+use crate::backend::{Inner, K8sBackend};
+use crate::error::refused;
+use crate::names::{WORKLOAD, object_name};
 use crate::ownership;
 use crate::part::{DEPLOYMENT, Part, kinds};
 
@@ -20,6 +23,7 @@ pub(crate) async fn remove(backend: &K8sBackend, id: &WorkloadId) -> Result<(), 
     let parts: Vec<Part<'_>> =
         kinds(&inner.server).into_iter().map(|kind| Part::new(inner, kind, &name)).collect();
     let found = try_join_all(parts.iter().map(Part::read)).await?;
+    let has_deployment = found.first().is_some_and(Option::is_some);
     let mut left = Vec::new();
     let mut trouble = None;
     for (part, found) in parts.iter().zip(found) {
@@ -38,6 +42,9 @@ pub(crate) async fn remove(backend: &K8sBackend, id: &WorkloadId) -> Result<(), 
     }
     match trouble {
         None => {
+            if !has_deployment {
+                none_left_behind(inner, id, &name).await?;
+            }
             tracing::info!(workload = %id, "removed");
             Ok(())
         }
@@ -47,4 +54,21 @@ pub(crate) async fn remove(backend: &K8sBackend, id: &WorkloadId) -> Result<(), 
             Err(BackendError::new(error.kind(), message))
         }
     }
+}
+
+/// Fails if replicas stand whose Deployment is gone: whoever deletes it alone leaves its ReplicaSets, which keep them
+/// running and on which no role of ours has a right.
+async fn none_left_behind(inner: &Inner, id: &WorkloadId, name: &str) -> Result<(), BackendError> {
+    let selector = format!("{WORKLOAD}={name}");
+    let pods = inner.api::<Pod>().list_metadata(&ListParams::default().labels(&selector)).await;
+    let pods = pods.map_err(|error| refused(&format!("look for replicas that {id} left behind"), error))?;
+    let standing = pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).count();
+    if standing == 0 {
+        return Ok(());
+    }
+    let namespace = &inner.options.namespace;
+    Err(BackendError::conflict(format!(
+        "{id} still has {standing} replicas, whose Deployment {name} somebody has deleted; if they do not end by themselves, \
+         delete them (kubectl delete replicaset,pod --namespace {namespace} --selector {selector}) and remove it again"
+    )))
 }

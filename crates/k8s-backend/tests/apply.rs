@@ -6,8 +6,9 @@ mod double;
 use std::time::Duration;
 
 use double::{ApiServer, Fault, On, Profile, Verb};
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{Api, Patch, PatchParams};
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use kube::ResourceExt as _;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PropagationPolicy};
 use portway_backend::conformance::Subject;
 use portway_backend::{
     Backend as _, BackendError, Environment, ErrorKind, Fence, Fleet as _, Program, Workload, WorkloadId,
@@ -347,4 +348,28 @@ async fn r_k8s_1_what_could_not_be_put_back_is_tried_again() {
     change(&server, &PatchParams::default(), image(EDITED)).await;
     let is_back = server.until(|server| runs(server) == "example.invalid/iris:1");
     tokio::time::timeout(Duration::from_secs(60), is_back).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_k8s_1_replicas_that_a_deleted_deployment_left_behind_are_not_called_removed() {
+    let server = ApiServer::with_controllers(Profile::new());
+    let backend = backend(&server).await;
+    backend.apply(&iris()).await.unwrap();
+    let name = deployment(&server)["metadata"]["name"].as_str().unwrap().to_owned();
+    let orphan =
+        DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
+    let client = server.bystander("default");
+    Api::<Deployment>::default_namespaced(client.clone()).delete(&name, &orphan).await.unwrap();
+    server.until(|server| standing(server)[0] == 0).await;
+    let remedy =
+        format!("kubectl delete replicaset,pod --namespace default --selector portway.dev/workload={name}");
+    says(&backend.remove(&iris().id).await.unwrap_err(), ErrorKind::Conflict, &["3 replicas", &remedy]);
+    assert_eq!(standing(&server), [0; 5], "the rest is gone");
+    let selected = ListParams::default().labels(&format!("portway.dev/workload={name}"));
+    let sets = Api::<ReplicaSet>::default_namespaced(client);
+    for set in sets.list(&selected).await.unwrap() {
+        sets.delete(&set.name_any(), &DeleteParams::foreground()).await.unwrap();
+    }
+    server.until(|server| server.objects("pods", "default").is_empty()).await;
+    backend.remove(&iris().id).await.unwrap();
 }
