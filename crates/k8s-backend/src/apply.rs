@@ -15,11 +15,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt as _;
 use kube::api::{DynamicObject, PostParams};
-use kube::runtime::wait::{await_condition, conditions};
+use kube::runtime::wait::{Error as WaitError, await_condition, conditions};
 use portway_backend::{BackendError, Workload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::backend::{Inner, K8sBackend};
 use crate::conflicts::listed;
@@ -30,6 +30,7 @@ use crate::manifest::{Manifests, Salt, Setting, Surge, accelerators};
 use crate::names::{CONFIG_DIGEST, FENCE, object_name};
 use crate::ownership;
 use crate::part::{Part, Sent, kinds};
+use crate::replicas::follow::{Pause, reason};
 use crate::surge;
 
 /// Makes the workload what `desired` says.
@@ -100,24 +101,33 @@ impl Application<'_> {
             let Some(going) = before[DEPLOYMENT].as_ref().filter(is_going) else { return Ok(before) };
             self.wait_until_gone(going.metadata.uid.as_deref().unwrap_or_default()).await?;
         }
-        Err(self.still_going())
+        Err(self.still_going(None))
     }
 
     /// A workload that was removed just now still ends its replicas; a Deployment in its place would go with it.
     async fn wait_until_gone(&self, uid: &str) -> Result<(), BackendError> {
         tracing::info!(workload = %self.desired.id, "waiting until what was removed is gone");
-        let gone = await_condition(self.inner.api::<Deployment>(), self.name, conditions::is_deleted(uid));
-        let limit = self.desired.termination_grace.saturating_add(BEYOND_GRACE);
-        match tokio::time::timeout(limit, gone).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(self.still_going()),
-        }
+        let mut failure = None;
+        let mut pause = Pause::default();
+        let gone = async {
+            let deployments = || self.inner.api::<Deployment>();
+            while let Err(WaitError::ProbeFailed(error)) =
+                await_condition(deployments(), self.name, conditions::is_deleted(uid)).await
+            {
+                failure = Some(refused(&format!("watch the Deployment {}", self.name), reason(error)));
+                pause.wait(&Notify::new()).await;
+            }
+        };
+        let grace = self.desired.termination_grace.saturating_add(self.inner.options.drain_notice);
+        let outcome = tokio::time::timeout(grace.saturating_add(BEYOND_GRACE), gone).await;
+        outcome.map_err(|_| self.still_going(failure))
     }
 
-    fn still_going(&self) -> BackendError {
+    fn still_going(&self, failure: Option<BackendError>) -> BackendError {
+        let failure = failure.map_or_else(String::new, |failure| format!(" (the last failure: {failure})"));
         BackendError::unavailable(format!(
-            "the Deployment {} of an earlier {} is still going away; see what holds it (kubectl describe), and apply again \
-             when it is gone",
+            "the Deployment {} of an earlier {} is still going away{failure}; see what holds it (kubectl describe), and \
+             apply again when it is gone",
             self.name, self.desired.id
         ))
     }
@@ -284,7 +294,7 @@ const SERVICE_ACCOUNT: usize = 2;
 const SERVICE: usize = 3;
 const BUDGET: usize = 4;
 
-/// How long the replicas of a removed workload may take beyond their grace.
+/// How long the replicas of a removed workload may take beyond the drain notice and their grace.
 const BEYOND_GRACE: std::time::Duration = std::time::Duration::from_secs(30);
 /// What is said when creation stops half-way.
 const BEGUN: &str =

@@ -373,3 +373,30 @@ async fn r_k8s_1_replicas_that_a_deleted_deployment_left_behind_are_not_called_r
     server.until(|server| server.objects("pods", "default").is_empty()).await;
     backend.remove(&iris().id).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn r_k8s_1_the_end_of_an_earlier_workload_is_waited_for_through_failures_and_the_drain_notice() {
+    let server = ApiServer::with_controllers(Profile::new());
+    let mut options = Options::new();
+    options.drain_notice = Duration::from_secs(100);
+    let backend = K8sBackend::from_client(server.client("default"), options).await.unwrap();
+    let held = |by: Option<&str>| json!({"metadata": {"finalizers": by.map(|by| [by])}});
+    let hold = async || change(&server, &PatchParams::default(), held(Some("example.com/a-test"))).await;
+    let iris = iris();
+    backend.apply(&iris).await.unwrap();
+    hold().await;
+    backend.remove(&iris.id).await.unwrap();
+    server.fail(On::next(Verb::List, "deployments").times(3), Fault::unavailable());
+    let end = async {
+        tokio::time::sleep(iris.termination_grace + Duration::from_secs(110)).await;
+        change(&server, &PatchParams::default(), held(None)).await;
+    };
+    let (applied, ()) = tokio::join!(backend.apply(&iris), end);
+    applied.unwrap();
+
+    hold().await;
+    backend.remove(&iris.id).await.unwrap();
+    server.fail(On::next(Verb::List, "deployments").always(), Fault::unavailable());
+    let error = backend.apply(&iris).await.unwrap_err();
+    says(&error, ErrorKind::Unavailable, &["is still going away", "cannot watch the Deployment iris-first-"]);
+}
