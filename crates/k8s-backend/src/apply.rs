@@ -281,9 +281,9 @@ fn parsed<K>(object: DynamicObject) -> Result<K, BackendError>
 where
     K: kube::Resource + DeserializeOwned,
 {
-    object.try_parse().map_err(|error| {
+    // The parser's own words would quote what it does not understand, which may be a secret.
+    object.try_parse().map_err(|_| {
         BackendError::unavailable("the API server's answer is not such an object; is a proxy between?")
-            .with_source(error)
     })
 }
 
@@ -299,3 +299,17 @@ const BEYOND_GRACE: std::time::Duration = std::time::Duration::from_secs(30);
 /// What is said when creation stops half-way.
 const BEGUN: &str =
     " (its Deployment is made and paused, so nothing runs; apply again to finish, or remove it)";
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn r_k8s_6_a_secret_that_cannot_be_read_is_not_quoted() {
+        let answer = serde_json::json!({"metadata": {"name": "iris"}, "data": "hunter2"});
+        let error = parsed::<Secret>(serde_json::from_value(answer).unwrap()).unwrap_err();
+        assert!(error.source().is_none() && !format!("{error:?}").contains("hunter2"), "{error:?}");
+    }
+}

@@ -153,7 +153,11 @@ async fn holder(backend: &K8sBackend, name: &str) -> String {
 fn new_holder() -> Result<String, BackendError> {
     let mut random = [0; 8];
     let filled = SystemRandom::new().fill(&mut random);
-    filled.map_err(|_| BackendError::unavailable("the system has no random numbers"))?;
+    filled.map_err(|_| {
+        BackendError::unavailable(
+            "the system has no random numbers; start it where getrandom(2) is allowed, and try again",
+        )
+    })?;
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::env::var("HOSTNAME"));
     let host = host.as_deref().map_or("unknown", str::trim);
     Ok(format!("{host}/{}", hex(&random)))

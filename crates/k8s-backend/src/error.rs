@@ -22,7 +22,10 @@ pub(crate) fn refused(what: &str, error: Error) -> BackendError {
         Error::Auth(error) => (Finding::new(ErrorKind::Invalid, said::why_no_credentials(&error)), None),
         Error::SerdeError(error) => (unexpected_answer(&error), None),
         Error::BuildRequest(error) => {
-            let finding = Finding::new(ErrorKind::Invalid, "no such request can be made");
+            let finding = Finding::new(
+                ErrorKind::Invalid,
+                "no such request can be made; look for odd characters in the names it is about, and in the namespace",
+            );
             (finding, Some(Said::new(error.to_string())))
         }
         Error::ProxyProtocolUnsupported { .. } | Error::ProxyProtocolDisabled { .. } => {
@@ -113,7 +116,13 @@ fn not_found(status: &Status) -> Finding {
     if details.kind == "namespaces" {
         return unknown_namespace(&details.name);
     }
-    Finding::new(ErrorKind::NotFound, format!("there is no {} of the name {}", details.kind, details.name))
+    Finding::new(
+        ErrorKind::NotFound,
+        format!(
+            "there is no {} of the name {}; see whether the namespace is the right one, and apply what it belongs to again",
+            details.kind, details.name
+        ),
+    )
 }
 
 /// The finding about a namespace that nobody has made.

@@ -123,9 +123,9 @@ fn reason(kind: DocKind, error: watcher::Error) -> BackendError {
         | watcher::Error::WatchStartFailed(error)
         | watcher::Error::WatchFailed(error) => refused(&what, error),
         watcher::Error::WatchError(status) => refused(&what, kube::Error::Api(status)),
-        watcher::Error::NoResourceVersion => {
-            BackendError::unavailable(format!("cannot {what}: the API server tells no versions"))
-        }
+        watcher::Error::NoResourceVersion => BackendError::unavailable(format!(
+            "cannot {what}: the API server tells no versions; is a proxy between, or the server of another kind?"
+        )),
     }
 }
 
