@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::kubelet::Room;
 use crate::site::{Site, on_a_cluster, with_room};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) async fn backend(site: &Site, options: Options) -> K8sBackend {
     K8sBackend::from_client(site.client.clone(), options).await.unwrap()
