@@ -110,7 +110,7 @@ async fn r_k8s_1_the_backend_keeps_its_promises() {
     on_a_cluster(async |site| {
         if let Some(kubelet) = &site.kubelet {
             // Without deletion cost the drained ones are replaced for a moment, by replicas that must not be ready at once.
-            kubelet.start_takes(Duration::from_millis(500));
+            kubelet.start_takes(Duration::from_secs(3));
         }
         let backend = backend(site, site.options()).await;
         let image = site.image.clone();

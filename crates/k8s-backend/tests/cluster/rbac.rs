@@ -76,7 +76,7 @@ async fn r_k8s_6_the_roles_are_enough_and_nothing_in_them_is_unused() {
 /// Everything that the seams promise, each call by the one who makes it.
 async fn suite(site: &Site, gateway: &Actor, deployer: &Actor) {
     if let Some(kubelet) = &site.kubelet {
-        kubelet.start_takes(Duration::from_millis(500));
+        kubelet.start_takes(Duration::from_secs(3));
     }
     let both = Both { gateway: gateway.backend(site).await, deployer: deployer.backend(site).await };
     let image = site.image.clone();
