@@ -38,9 +38,8 @@ use tower_service::Service;
 use crate::apply::{until, workload};
 use crate::both::Both;
 use crate::kubelet::Room;
+use crate::patience::{PATIENCE, in_time};
 use crate::site::{Site, with_room};
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// `apps/deployments/scale update`; with `*` in front for what is asked of the whole cluster.
 type Rights = BTreeSet<String>;
@@ -104,7 +103,7 @@ async fn changes_are_told(to: &K8sBackend, kind: DocKind, writer: &K8sBackend) {
     let mut changes = Catalog::watch(to, kind).await.unwrap();
     let mut until = async |condition: &dyn Fn(&Change) -> bool| {
         let told = async { while !condition(&changes.next().await.unwrap()) {} };
-        tokio::time::timeout(PATIENCE, told).await.expect("a change is told");
+        in_time("a change is told", told).await;
     };
     until(&|change| matches!(change, Change::Synced)).await;
     let (key, document) = (DocKey::new(kind, "iris").unwrap(), Document::from_json("1").unwrap());
@@ -201,7 +200,7 @@ impl Actor {
     async fn until_effective(&self, site: &Site) {
         for right in &self.granted {
             let allowed = async { while !self.may(site, right).await {} };
-            tokio::time::timeout(PATIENCE, allowed).await.unwrap_or_else(|_| panic!("not allowed: {right}"));
+            in_time(&format!("{right} is allowed"), allowed).await;
         }
     }
 

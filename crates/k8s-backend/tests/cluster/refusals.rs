@@ -3,9 +3,8 @@
 use std::error::Error as _;
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use kube::runtime::wait::await_condition;
 use kube::{Api, Client, Config};
 use portway_backend::{
     Backend as _, BackendError, Catalog as _, DocKey, DocKind, Document, Environment, ErrorKind, Expected,
@@ -15,6 +14,7 @@ use portway_k8s_backend::{K8sBackend, Options};
 use serde_json::json;
 
 use crate::apply::{backend, workload};
+use crate::quotas::nothing_fits;
 use crate::site::{Site, on_a_cluster, without_pods};
 
 fn says(error: &BackendError, kind: ErrorKind, words: &[&str]) {
@@ -63,24 +63,12 @@ async fn credentials_that_are_not_accepted_are_said_so() {
 #[tokio::test]
 async fn a_quota_that_is_used_up_is_a_want_of_room() {
     without_pods(async |site| {
-        let quotas = Api::<ResourceQuota>::namespaced(site.client.clone(), &site.namespace);
-        let quota = json!({"metadata": {"name": "few"}, "spec": {"hard": {"count/configmaps": "1"}}});
-        quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
-        let counted = |quota: Option<&ResourceQuota>| {
-            quota.and_then(|quota| quota.status.as_ref()?.used.as_ref()).is_some_and(|used| !used.is_empty())
-        };
-        await_condition(quotas, "few", counted).await.unwrap();
+        let probe: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "probe"}})).unwrap();
+        nothing_fits(site, "few", json!({"count/configmaps": "0"}), &probe).await;
         let backend = backend(site, site.options()).await;
-        let put = async |name: &str| {
-            let key = DocKey::new(DocKind::Endpoint, name).unwrap();
-            let document = Document::from_json("{}").unwrap();
-            backend.put(&key, &document, Expected::Any).await
-        };
-        // A newer server puts a ConfigMap of its own into each namespace.
-        let error = match put("one").await {
-            Err(error) => error,
-            Ok(_) => put("two").await.unwrap_err(),
-        };
+        let (key, document) =
+            (DocKey::new(DocKind::Endpoint, "iris").unwrap(), Document::from_json("{}").unwrap());
+        let error = backend.put(&key, &document, Expected::Any).await.unwrap_err();
         says(&error, ErrorKind::Capacity, &["the quota few", "raise the quota"]);
         assert!(error.is_retryable());
     })
