@@ -1,7 +1,9 @@
 //! What a real API server refuses comes back with the remedy, and the doctor sees it coming.
 
 use std::error::Error as _;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 
+use futures_util::FutureExt as _;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -14,6 +16,7 @@ use portway_k8s_backend::{K8sBackend, Options};
 use serde_json::json;
 
 use crate::apply::{backend, workload};
+use crate::patience::in_time;
 use crate::quotas::nothing_fits;
 use crate::site::{Site, on_a_cluster, without_pods};
 
@@ -75,44 +78,49 @@ async fn a_quota_that_is_used_up_is_a_want_of_room() {
     .await;
 }
 
+const WEBHOOK: &str = "images.portway.test";
+
 /// It concerns this namespace alone and is taken away before the test ends.
-async fn with_a_silent_webhook(site: &Site, test: impl AsyncFnOnce()) {
+async fn with_a_silent_webhook<T>(site: &Site, test: impl AsyncFnOnce() -> T) -> T {
     let name = site.namespace.as_str();
     let label = Patch::Merge(json!({"metadata": {"labels": {"portway.dev/test": name}}}));
     Api::<Namespace>::all(site.client.clone()).patch(name, &PatchParams::default(), &label).await.unwrap();
     let webhooks = Api::<ValidatingWebhookConfiguration>::all(site.client.clone());
     let webhook = json!({"metadata": {"name": name}, "webhooks": [{
-        "name": "images.portway.test",
+        "name": WEBHOOK,
         "clientConfig": {"url": "https://127.0.0.1:1/"},
         "rules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["deployments"]}],
         "namespaceSelector": {"matchLabels": {"portway.dev/test": name}},
         "failurePolicy": "Fail", "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 1,
     }]});
     webhooks.create(&PostParams::default(), &serde_json::from_value(webhook).unwrap()).await.unwrap();
-    test().await;
-    webhooks.delete(name, &DeleteParams::default()).await.unwrap();
+    let outcome = AssertUnwindSafe(test()).catch_unwind().await;
+    let deleted = webhooks.delete(name, &DeleteParams::default()).await;
+    let outcome = outcome.unwrap_or_else(|panic| resume_unwind(panic));
+    deleted.unwrap();
+    outcome
 }
 
 #[tokio::test]
 async fn a_webhook_that_does_not_answer_is_named() {
     without_pods(async |site| {
-        let mut error = None;
-        with_a_silent_webhook(site, async || {
+        let error = with_a_silent_webhook(site, async || {
             let backend = backend(site, site.options()).await;
             let mut workload = workload(site, "iris");
             workload.environment = Environment::Image { reference: "example.invalid/scoring:1".to_owned() };
             // A server takes a moment to heed a new webhook.
+            let mut outcome = Ok(());
             for attempt in 0..100 {
                 workload.id.version = format!("first{attempt}").parse().unwrap();
-                error = backend.apply(&workload).await.err();
-                if error.is_some() {
+                outcome = in_time("an answer comes", backend.apply(&workload)).await;
+                if outcome.as_ref().is_err_and(|error| error.to_string().contains(WEBHOOK)) {
                     break;
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
+            outcome.expect_err("the webhook is heeded")
         })
         .await;
-        let error = error.expect("the webhook is heeded");
         says(&error, ErrorKind::Unavailable, &["images.portway.test does not answer"]);
     })
     .await;
