@@ -368,7 +368,7 @@ async fn r_k8s_1_a_second_deployer_of_the_same_name_is_told() {
 async fn r_k8s_3_no_replica_comes_beside_the_others_when_no_gpu_is_spare() {
     for (gpus, surge) in [(1, 0), (2, 1)] {
         with_room(&Room { gpus, ..Room::default() }, async |site| {
-            if site.kubelet.is_none() {
+            if site.fake_node(&format!("an update with {gpus} GPUs")).is_none() {
                 return;
             }
             let backend = backend(site, site.options()).await;

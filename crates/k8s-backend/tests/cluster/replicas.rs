@@ -58,7 +58,7 @@ fn pod(site: &Site, name: &str) -> Pod {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_on_the_fake_node_really_serves_and_goes_when_told() {
     on_a_cluster(async |site| {
-        if site.kubelet.is_none() {
+        if site.fake_node("a pod that serves").is_none() {
             return;
         }
         // A new namespace gets its account in a moment; pods without one are refused.
@@ -139,7 +139,7 @@ fn is_complete(deployment: Option<&Deployment>) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn r_run_4_what_goes_wrong_is_told_with_its_remedy() {
     on_a_cluster(async |site| {
-        let Some(kubelet) = &site.kubelet else { return };
+        let Some(kubelet) = site.fake_node("replicas that go wrong") else { return };
         kubelet.all(Fate::ImagePull("pull access denied".to_owned()));
         let (backend, workload, mut status) = applied(site, 1).await;
         for (fate, phase, words) in [

@@ -36,6 +36,14 @@ impl Site {
         }
         options
     }
+
+    /// The fake node's kubelet; where there are real nodes, says in one line that `what` is skipped.
+    pub(crate) fn fake_node(&self, what: &str) -> Option<&Kubelet> {
+        if self.kubelet.is_none() {
+            say(&format!("skipped: {what}: PORTWAY_CLUSTER_IMAGE is set, and this needs a fake node"));
+        }
+        self.kubelet.as_ref()
+    }
 }
 
 /// Runs `test` in a new namespace and takes the namespace away whatever comes of it.
@@ -102,12 +110,15 @@ async fn new_namespace() -> Option<(Client, String)> {
     Some((client, made.name_any()))
 }
 
-/// Past the test harness, which keeps what a test that passes prints to itself.
+/// For what concerns all tests alike.
 pub(crate) fn say_once(line: &str) {
     static SAID: Once = Once::new();
-    SAID.call_once(|| {
-        let _ = writeln!(std::io::stderr(), "{line}");
-    });
+    SAID.call_once(|| say(line));
+}
+
+/// Past the test harness, which keeps what a test that passes prints to itself.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// The namespace's controller ends what is in it; the kubelet goes last, since it is what lets pods go.
