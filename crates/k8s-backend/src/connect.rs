@@ -25,8 +25,9 @@ impl K8sBackend {
     /// and any other one reads `~/.kube/config`. [`Options::context`] picks a context of the kubeconfig, and then a pod's
     /// surroundings do not count.
     ///
-    /// Connecting may take 10 s. A request has to be answered within 30 s, and its answer must not pause for longer; watches
-    /// and followed logs are exempt: the watcher looks after those. A refusal is not retried here, so that it is heard at once.
+    /// Connecting may take 10 s. A request has to be answered within 30 s, and its answer must not pause for longer. A watch
+    /// may pause once it has begun; the server is asked to end each one after a minute, so that a server that has gone away
+    /// unheard is noticed about then. Followed logs are exempt. A refusal is not retried here, so that it is heard at once.
     ///
     /// TLS is rustls' with the process's own crypto provider, `ring` where nothing else is compiled in; a program with several of
     /// them installs one first.
@@ -151,6 +152,9 @@ fn unloaded(what: &str, cause: &LoadDataError) -> String {
         _ => format!("{what} in the kubeconfig is damaged; fetch a fresh kubeconfig"),
     }
 }
+
+/// For how long the server keeps a watch before the next one goes on; shortly after that, a silent one is given up.
+pub(crate) const WATCH_SECONDS: u32 = 60;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 

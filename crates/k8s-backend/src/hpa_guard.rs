@@ -20,6 +20,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::backend::Inner;
+use crate::connect::WATCH_SECONDS;
 use crate::error::refused;
 use crate::replicas::follow::{Pause, has_expired, reason};
 
@@ -119,9 +120,10 @@ impl Kind {
     where
         K: kube::Resource + Clone + Debug + serde::de::DeserializeOwned + Send + 'static,
     {
+        let config = Config::default().timeout(WATCH_SECONDS);
         let (mut listed, mut pause) = (Targets::new(), Pause::default());
         loop {
-            let mut events = pin!(watcher(api.clone(), Config::default()));
+            let mut events = pin!(watcher(api.clone(), config.clone()));
             while let Some(event) = events.next().await {
                 match event {
                     Ok(event) => {

@@ -17,6 +17,10 @@ mod kubelet;
 mod leases;
 #[path = "cluster/manifests.rs"]
 mod manifests;
+#[path = "support/patience.rs"]
+mod patience;
+#[path = "cluster/quotas.rs"]
+mod quotas;
 #[path = "cluster/rbac.rs"]
 mod rbac;
 #[path = "cluster/refusals.rs"]

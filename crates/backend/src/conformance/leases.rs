@@ -33,7 +33,7 @@ pub async fn leases(leases: &dyn Leases) {
     accepted(leases.release(first.clone()).await, "releasing what is no longer held");
     assert_refused(leases.renew(&first, LONG).await, ErrorKind::Conflict, "renewing what was released");
 
-    let second = accepted(leases.acquire(name, "b", SHORT).await, "acquiring what was released");
+    let second = accepted(leases.acquire(name, "b", LONG).await, "acquiring what was released");
     let second = second.expect("a released lease is free");
     assert!(second.fence > first.fence, "the fence grows when the lease changes hands");
     assert_refused(leases.renew(&first, LONG).await, ErrorKind::Conflict, "renewing somebody else's lease");
@@ -44,6 +44,7 @@ pub async fn leases(leases: &dyn Leases) {
         "and takes nothing from its holder"
     );
 
+    accepted(leases.renew(&second, SHORT).await, "renewing for a shorter time");
     tokio::time::sleep(SHORT * 2).await;
     assert_refused(leases.renew(&second, LONG).await, ErrorKind::Conflict, "renewing what has run out");
     let third = accepted(leases.acquire(name, "b", LONG).await, "acquiring what has run out");

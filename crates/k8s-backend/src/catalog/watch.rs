@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::feed::Feed;
 use super::sheet::{Sheet, selector};
+use crate::connect::WATCH_SECONDS;
 use crate::error::refused;
 
 /// Begins to watch; returns when the list has begun to come, so that a refusal is heard.
@@ -129,8 +130,6 @@ fn reason(kind: DocKind, error: watcher::Error) -> BackendError {
     }
 }
 
-/// For how long the server keeps a watch before the next one goes on.
-const WATCH_SECONDS: u32 = 60;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// After this long without a failure, the next one is the first.

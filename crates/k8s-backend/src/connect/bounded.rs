@@ -1,4 +1,4 @@
-//! Requests that end: a limit for each wait but those of watches, and the server's address in what fails.
+//! Requests that end: a limit for each wait but those for events, and the server's address in what fails.
 
 use std::error::Error;
 use std::io;
@@ -44,15 +44,15 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        let limit = (!goes_on(request.uri())).then_some(ANSWER_LIMIT);
+        let (begins, goes_on) = limits(request.uri());
         let answer = self.inner.call(request);
         let address = self.address.clone();
         Box::pin(async move {
-            let answer = match limit {
+            let answer = match begins {
                 Some(limit) => timeout(limit, answer).await.unwrap_or_else(|_| Err(too_late().into())),
                 None => answer.await,
             };
-            let pause = limit.map(|limit| (limit, Box::pin(sleep(limit))));
+            let pause = goes_on.map(|limit| (limit, Box::pin(sleep(limit))));
             answer.map(|answer| answer.map(|body| BoundedBody { body, pause })).map_err(|error| {
                 // What our own client made of it says more than where it was to go.
                 if error.is::<kube::Error>() { error } else { Unreachable { address, source: error }.into() }
@@ -61,10 +61,15 @@ where
     }
 }
 
-/// Whether an answer may go on and on, and be silent meanwhile.
-fn goes_on(uri: &Uri) -> bool {
-    let mut pairs = uri.query().unwrap_or_default().split('&');
-    pairs.any(|pair| matches!(pair, "watch=true" | "watch=1" | "follow=true"))
+/// How long it may take until an answer begins, and how long it may pause after that.
+///
+/// A watch is answered at once, whether or not there are events, so that no answer means that nobody is there. The answer
+/// to who follows a log may begin with the log's first line.
+fn limits(uri: &Uri) -> (Option<Duration>, Option<Duration>) {
+    let has = |wanted: &str| uri.query().unwrap_or_default().split('&').any(|pair| pair == wanted);
+    let follows = has("follow=true");
+    let watches = has("watch=true") || has("watch=1");
+    ((!follows).then_some(ANSWER_LIMIT), (!follows && !watches).then_some(ANSWER_LIMIT))
 }
 
 fn too_late() -> io::Error {

@@ -64,11 +64,21 @@ async fn a_silent_server_is_named_after_a_while() {
     assert!(asked(true, "/api/v1/pods?limit=5").await.is_err(), "an answer that stops is no answer");
 }
 
+const WATCH: &str = "/api/v1/pods?&watch=true&timeoutSeconds=60";
+const FOLLOWED_LOG: &str = "/api/v1/namespaces/a/pods/b/log?follow=true";
+
+#[tokio::test(start_paused = true)]
+async fn r_k8s_2_a_watch_that_never_begins_is_given_up() {
+    let error = tokio::time::timeout(Duration::from_secs(60), asked(false, WATCH)).await.expect("it ends");
+    let error = refused("watch the pods", kube::Error::Service(error.unwrap_err()));
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("10.0.0.1:6443") && error.to_string().contains("in time"), "{error}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn r_k8s_2_a_silent_watch_is_left_alone() {
-    for uri in ["/api/v1/pods?&watch=true&timeoutSeconds=290", "/api/v1/namespaces/a/pods/b/log?follow=true"]
-    {
-        let asked = tokio::time::timeout(Duration::from_secs(3_600), asked(true, uri)).await;
+    for (after_head, uri) in [(true, WATCH), (true, FOLLOWED_LOG), (false, FOLLOWED_LOG)] {
+        let asked = tokio::time::timeout(Duration::from_secs(3_600), asked(after_head, uri)).await;
         assert!(asked.is_err(), "{uri} ended");
     }
 }

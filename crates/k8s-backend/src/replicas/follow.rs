@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 
 use super::Known;
 use crate::backend::Inner;
+use crate::connect::WATCH_SECONDS;
 use crate::error::refused;
 use crate::names::{COMPONENT, MANAGED_BY, MANAGER, REPLICA};
 
@@ -62,8 +63,8 @@ where
     K: Resource + Clone + DeserializeOwned + fmt::Debug + Send + 'static,
 {
     async fn run(self, mut saw: impl FnMut(Event<K>)) {
-        let config =
-            watcher::Config::default().labels(&format!("{MANAGED_BY}={MANAGER},{COMPONENT}={REPLICA}"));
+        let ours = format!("{MANAGED_BY}={MANAGER},{COMPONENT}={REPLICA}");
+        let config = watcher::Config::default().labels(&ours).timeout(WATCH_SECONDS);
         let mut pause = Pause::default();
         loop {
             let mut events = pin!(watcher::watcher(self.api.clone(), config.clone()));

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Pod, ResourceQuota, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{Pod, Secret, Service, ServiceAccount};
 use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
-use kube::runtime::wait::await_condition;
 use kube::{Api, Resource, ResourceExt as _};
 use portway_backend::conformance::Subject;
 use portway_backend::{
@@ -17,9 +16,9 @@ use portway_k8s_backend::{K8sBackend, Options};
 use serde_json::{Value, json};
 
 use crate::kubelet::Room;
+use crate::patience::{self, PATIENCE, until_object};
+use crate::quotas::{all_fit, nothing_fits};
 use crate::site::{Site, on_a_cluster, with_room};
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) async fn backend(site: &Site, options: Options) -> K8sBackend {
     K8sBackend::from_client(site.client.clone(), options).await.unwrap()
@@ -75,9 +74,7 @@ pub(crate) async fn until(backend: &K8sBackend, id: &WorkloadId, condition: impl
 /// The status forgets a workload with its last replica; its Deployment may take a moment longer.
 async fn until_gone(site: &Site, backend: &K8sBackend, id: &WorkloadId, deployment: &str) {
     until(backend, id, |status| *status == Status::absent()).await;
-    let gone =
-        await_condition(api::<Deployment>(site), deployment, |found: Option<&Deployment>| found.is_none());
-    tokio::time::timeout(PATIENCE, gone).await.expect("the Deployment goes").unwrap();
+    patience::until_gone(&api::<Deployment>(site), deployment).await;
 }
 
 async fn edit(site: &Site, manager: &str, patch: Value) {
@@ -110,7 +107,7 @@ async fn r_k8s_1_the_backend_keeps_its_promises() {
     on_a_cluster(async |site| {
         if let Some(kubelet) = &site.kubelet {
             // Without deletion cost the drained ones are replaced for a moment, by replicas that must not be ready at once.
-            kubelet.start_takes(Duration::from_millis(500));
+            kubelet.start_takes(Duration::from_secs(3));
         }
         let backend = backend(site, site.options()).await;
         let image = site.image.clone();
@@ -226,8 +223,7 @@ async fn r_k8s_1_a_deployment_that_somebody_changes_is_put_back_without_being_as
         edit(site, "kubectl-edit", image("example.invalid/edited:1")).await;
         let name = only::<Deployment>(site).await.name_any();
         let ours = |found: Option<&Deployment>| found.is_some_and(|found| image_of(found) == site.image);
-        let back = await_condition(api::<Deployment>(site), &name, ours);
-        tokio::time::timeout(PATIENCE, back).await.expect("it is put back").unwrap();
+        until_object(&api::<Deployment>(site), &name, "it is put back", ours).await;
         backend.shut_down().await.unwrap();
     })
     .await;
@@ -314,16 +310,9 @@ async fn r_k8s_1_what_others_own_is_left_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn r_k8s_1_an_apply_that_stops_half_way_says_so_and_the_next_one_finishes_it() {
     on_a_cluster(async |site| {
-        let quota: ResourceQuota = serde_json::from_value(
-            json!({"metadata": {"name": "none"}, "spec": {"hard": {"services": "0"}}}),
-        )
-        .unwrap();
-        let quotas = api::<ResourceQuota>(site);
-        quotas.create(&PostParams::default(), &quota).await.unwrap();
-        let is_counted = |found: Option<&ResourceQuota>| {
-            found.is_some_and(|found| found.status.as_ref().is_some_and(|status| status.hard.is_some()))
-        };
-        await_condition(quotas.clone(), "none", is_counted).await.unwrap();
+        let probe = json!({"metadata": {"name": "probe"}, "spec": {"ports": [{"port": 80}]}});
+        let probe: Service = serde_json::from_value(probe).unwrap();
+        nothing_fits(site, "none", json!({"services": "0"}), &probe).await;
 
         let backend = backend(site, site.options()).await;
         let mut workload = workload(site, "iris");
@@ -336,12 +325,8 @@ async fn r_k8s_1_an_apply_that_stops_half_way_says_so_and_the_next_one_finishes_
         );
         assert_eq!(ours::<Pod>(site).await.len(), 0);
 
-        quotas.delete("none", &Default::default()).await.unwrap();
-        await_condition(quotas, "none", |found: Option<&ResourceQuota>| found.is_none()).await.unwrap();
-        // The server's own cache of quotas may be behind its answer.
-        while let Err(error) = backend.apply(&workload).await {
-            says(&error, ErrorKind::Capacity, &["the quota none"]);
-        }
+        all_fit(site, "none", &probe).await;
+        backend.apply(&workload).await.unwrap();
         until(&backend, &workload.id, |status| status.ready() == 2).await;
         assert_eq!(backend.drift_corrected(), 0);
         backend.shut_down().await.unwrap();
@@ -383,7 +368,7 @@ async fn r_k8s_1_a_second_deployer_of_the_same_name_is_told() {
 async fn r_k8s_3_no_replica_comes_beside_the_others_when_no_gpu_is_spare() {
     for (gpus, surge) in [(1, 0), (2, 1)] {
         with_room(&Room { gpus, ..Room::default() }, async |site| {
-            if site.kubelet.is_none() {
+            if site.fake_node(&format!("an update with {gpus} GPUs")).is_none() {
                 return;
             }
             let backend = backend(site, site.options()).await;

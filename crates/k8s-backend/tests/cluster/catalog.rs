@@ -1,7 +1,6 @@
 //! Documents as a real API server keeps them.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use futures_core::stream::BoxStream;
 use futures_util::StreamExt as _;
@@ -15,10 +14,8 @@ use portway_backend::{
 use portway_k8s_backend::K8sBackend;
 use serde_json::{Value, json};
 
+use crate::patience::in_time;
 use crate::site::{Site, without_pods};
-
-/// Far above what any change takes to be told.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn backend(site: &Site) -> K8sBackend {
     K8sBackend::from_client(site.client.clone(), site.options()).await.unwrap()
@@ -55,10 +52,7 @@ async fn change(site: &Site, object: &str, patch: Value) {
 }
 
 async fn next(changes: &mut BoxStream<'static, Change>) -> Change {
-    tokio::time::timeout(PATIENCE, changes.next())
-        .await
-        .expect("a change is told in time")
-        .expect("a watch goes on")
+    in_time("a change is told", changes.next()).await.expect("a watch goes on")
 }
 
 fn put_of(change: &Change) -> (&str, &str) {
@@ -97,7 +91,7 @@ async fn r_k8s_4_twenty_writers_lose_no_update() {
                 }
             }
         });
-        join_all(writers).await;
+        in_time("all have written", join_all(writers)).await;
         assert_eq!(first.get(&key).await.unwrap().unwrap().value.as_json(), "20");
     })
     .await;

@@ -38,9 +38,8 @@ use tower_service::Service;
 use crate::apply::{until, workload};
 use crate::both::Both;
 use crate::kubelet::Room;
+use crate::patience::{PATIENCE, in_time};
 use crate::site::{Site, with_room};
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// `apps/deployments/scale update`; with `*` in front for what is asked of the whole cluster.
 type Rights = BTreeSet<String>;
@@ -53,14 +52,17 @@ async fn r_k8s_6_the_roles_are_enough_and_nothing_in_them_is_unused() {
         features.accelerators = true;
         features.deletion_cost = admin.server().has_deletion_cost;
         features.keda = admin.server().has_scaled_objects;
-        let gateway = Actor::new(site, Role::Gateway, features).await;
-        let deployer = Actor::new(site, Role::Deployer, features).await;
-        let outcome = AssertUnwindSafe(suite(site, &gateway, &deployer)).catch_unwind().await;
-        deployer.revoke(site).await;
-        if let Err(panic) = outcome {
-            resume_unwind(panic);
+        let outcome = AssertUnwindSafe(async {
+            let gateway = Actor::new(site, Role::Gateway, features).await;
+            let deployer = Actor::new(site, Role::Deployer, features).await;
+            suite(site, &gateway, &deployer).await;
+            [gateway, deployer]
+        });
+        let outcome = outcome.catch_unwind().await;
+        for role in [Role::Gateway, Role::Deployer] {
+            revoke(site, role, features).await;
         }
-        for actor in [gateway, deployer] {
+        for actor in outcome.unwrap_or_else(|panic| resume_unwind(panic)) {
             let used = actor.used.lock().unwrap().clone();
             // What the server lacks is not asked of it.
             let can_be_asked =
@@ -76,7 +78,7 @@ async fn r_k8s_6_the_roles_are_enough_and_nothing_in_them_is_unused() {
 /// Everything that the seams promise, each call by the one who makes it.
 async fn suite(site: &Site, gateway: &Actor, deployer: &Actor) {
     if let Some(kubelet) = &site.kubelet {
-        kubelet.start_takes(Duration::from_millis(500));
+        kubelet.start_takes(Duration::from_secs(3));
     }
     let both = Both { gateway: gateway.backend(site).await, deployer: deployer.backend(site).await };
     let image = site.image.clone();
@@ -104,7 +106,7 @@ async fn changes_are_told(to: &K8sBackend, kind: DocKind, writer: &K8sBackend) {
     let mut changes = Catalog::watch(to, kind).await.unwrap();
     let mut until = async |condition: &dyn Fn(&Change) -> bool| {
         let told = async { while !condition(&changes.next().await.unwrap()) {} };
-        tokio::time::timeout(PATIENCE, told).await.expect("a change is told");
+        in_time("a change is told", told).await;
     };
     until(&|change| matches!(change, Change::Synced)).await;
     let (key, document) = (DocKey::new(kind, "iris").unwrap(), Document::from_json("1").unwrap());
@@ -169,26 +171,22 @@ struct Actor {
     unseen: Client,
     granted: Rights,
     used: Arc<Mutex<Rights>>,
-    /// What lies outside the test's namespace.
-    cluster_objects: Vec<DynamicObject>,
 }
 
 impl Actor {
     async fn new(site: &Site, role: Role, features: Features) -> Self {
         let options = site.options();
-        let list: Value = serde_json::from_str(&role.to_json(&options, features).unwrap()).unwrap();
-        let objects: Vec<DynamicObject> = serde_json::from_value(list["items"].clone()).unwrap();
+        let objects = objects(site, role, features);
         for object in &objects {
             let params = PatchParams::apply("test");
             api_of(site, object).patch(&object.name_any(), &params, &Patch::Apply(object)).await.unwrap();
         }
-        let cluster_objects = objects.iter().filter(|object| object.namespace().is_none()).cloned().collect();
         let granted = objects.iter().flat_map(rights_of).collect();
         let token = token(site, &role.name(&options)).await;
         let used = Arc::new(Mutex::new(Rights::new()));
         let unseen = client(token.clone(), Arc::default()).await;
         let client = client(token, Arc::clone(&used)).await;
-        let actor = Self { client, unseen, granted, used, cluster_objects };
+        let actor = Self { client, unseen, granted, used };
         actor.until_effective(site).await;
         actor
     }
@@ -201,7 +199,7 @@ impl Actor {
     async fn until_effective(&self, site: &Site) {
         for right in &self.granted {
             let allowed = async { while !self.may(site, right).await {} };
-            tokio::time::timeout(PATIENCE, allowed).await.unwrap_or_else(|_| panic!("not allowed: {right}"));
+            in_time(&format!("{right} is allowed"), allowed).await;
         }
     }
 
@@ -223,11 +221,18 @@ impl Actor {
         let reviews = Api::<SelfSubjectAccessReview>::all(self.client.clone());
         reviews.create(&PostParams::default(), &review).await.unwrap().status.unwrap().allowed
     }
+}
 
-    async fn revoke(&self, site: &Site) {
-        for object in &self.cluster_objects {
-            let _ = api_of(site, object).delete(&object.name_any(), &DeleteParams::default()).await;
-        }
+fn objects(site: &Site, role: Role, features: Features) -> Vec<DynamicObject> {
+    let list: Value = serde_json::from_str(&role.to_json(&site.options(), features).unwrap()).unwrap();
+    serde_json::from_value(list["items"].clone()).unwrap()
+}
+
+/// Takes away what lies outside the test's namespace, as far as it was made.
+async fn revoke(site: &Site, role: Role, features: Features) {
+    let objects = objects(site, role, features).into_iter();
+    for object in objects.filter(|object| object.namespace().is_none()) {
+        let _ = api_of(site, &object).delete(&object.name_any(), &DeleteParams::default()).await;
     }
 }
 

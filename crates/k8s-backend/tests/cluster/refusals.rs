@@ -1,11 +1,12 @@
 //! What a real API server refuses comes back with the remedy, and the doctor sees it coming.
 
 use std::error::Error as _;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 
+use futures_util::FutureExt as _;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use kube::runtime::wait::await_condition;
 use kube::{Api, Client, Config};
 use portway_backend::{
     Backend as _, BackendError, Catalog as _, DocKey, DocKind, Document, Environment, ErrorKind, Expected,
@@ -15,6 +16,8 @@ use portway_k8s_backend::{K8sBackend, Options};
 use serde_json::json;
 
 use crate::apply::{backend, workload};
+use crate::patience::in_time;
+use crate::quotas::nothing_fits;
 use crate::site::{Site, on_a_cluster, without_pods};
 
 fn says(error: &BackendError, kind: ErrorKind, words: &[&str]) {
@@ -63,68 +66,61 @@ async fn credentials_that_are_not_accepted_are_said_so() {
 #[tokio::test]
 async fn a_quota_that_is_used_up_is_a_want_of_room() {
     without_pods(async |site| {
-        let quotas = Api::<ResourceQuota>::namespaced(site.client.clone(), &site.namespace);
-        let quota = json!({"metadata": {"name": "few"}, "spec": {"hard": {"count/configmaps": "1"}}});
-        quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
-        let counted = |quota: Option<&ResourceQuota>| {
-            quota.and_then(|quota| quota.status.as_ref()?.used.as_ref()).is_some_and(|used| !used.is_empty())
-        };
-        await_condition(quotas, "few", counted).await.unwrap();
+        let probe: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "probe"}})).unwrap();
+        nothing_fits(site, "few", json!({"count/configmaps": "0"}), &probe).await;
         let backend = backend(site, site.options()).await;
-        let put = async |name: &str| {
-            let key = DocKey::new(DocKind::Endpoint, name).unwrap();
-            let document = Document::from_json("{}").unwrap();
-            backend.put(&key, &document, Expected::Any).await
-        };
-        // A newer server puts a ConfigMap of its own into each namespace.
-        let error = match put("one").await {
-            Err(error) => error,
-            Ok(_) => put("two").await.unwrap_err(),
-        };
+        let (key, document) =
+            (DocKey::new(DocKind::Endpoint, "iris").unwrap(), Document::from_json("{}").unwrap());
+        let error = backend.put(&key, &document, Expected::Any).await.unwrap_err();
         says(&error, ErrorKind::Capacity, &["the quota few", "raise the quota"]);
         assert!(error.is_retryable());
     })
     .await;
 }
 
+const WEBHOOK: &str = "images.portway.test";
+
 /// It concerns this namespace alone and is taken away before the test ends.
-async fn with_a_silent_webhook(site: &Site, test: impl AsyncFnOnce()) {
+async fn with_a_silent_webhook<T>(site: &Site, test: impl AsyncFnOnce() -> T) -> T {
     let name = site.namespace.as_str();
     let label = Patch::Merge(json!({"metadata": {"labels": {"portway.dev/test": name}}}));
     Api::<Namespace>::all(site.client.clone()).patch(name, &PatchParams::default(), &label).await.unwrap();
     let webhooks = Api::<ValidatingWebhookConfiguration>::all(site.client.clone());
     let webhook = json!({"metadata": {"name": name}, "webhooks": [{
-        "name": "images.portway.test",
+        "name": WEBHOOK,
         "clientConfig": {"url": "https://127.0.0.1:1/"},
         "rules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["deployments"]}],
         "namespaceSelector": {"matchLabels": {"portway.dev/test": name}},
         "failurePolicy": "Fail", "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 1,
     }]});
     webhooks.create(&PostParams::default(), &serde_json::from_value(webhook).unwrap()).await.unwrap();
-    test().await;
-    webhooks.delete(name, &DeleteParams::default()).await.unwrap();
+    let outcome = AssertUnwindSafe(test()).catch_unwind().await;
+    let deleted = webhooks.delete(name, &DeleteParams::default()).await;
+    let outcome = outcome.unwrap_or_else(|panic| resume_unwind(panic));
+    deleted.unwrap();
+    outcome
 }
 
 #[tokio::test]
 async fn a_webhook_that_does_not_answer_is_named() {
     without_pods(async |site| {
-        let mut error = None;
-        with_a_silent_webhook(site, async || {
+        let error = with_a_silent_webhook(site, async || {
             let backend = backend(site, site.options()).await;
             let mut workload = workload(site, "iris");
             workload.environment = Environment::Image { reference: "example.invalid/scoring:1".to_owned() };
             // A server takes a moment to heed a new webhook.
+            let mut outcome = Ok(());
             for attempt in 0..100 {
                 workload.id.version = format!("first{attempt}").parse().unwrap();
-                error = backend.apply(&workload).await.err();
-                if error.is_some() {
+                outcome = in_time("an answer comes", backend.apply(&workload)).await;
+                if outcome.as_ref().is_err_and(|error| error.to_string().contains(WEBHOOK)) {
                     break;
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
+            outcome.expect_err("the webhook is heeded")
         })
         .await;
-        let error = error.expect("the webhook is heeded");
         says(&error, ErrorKind::Unavailable, &["images.portway.test does not answer"]);
     })
     .await;

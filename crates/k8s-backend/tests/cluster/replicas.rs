@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Pod, ResourceQuota, ServiceAccount};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, LogParams, PostParams};
-use kube::runtime::wait::{await_condition, conditions};
 use portway_backend::{Backend as _, Fleet as _, Phase, ReplicaState, Status, Waited, Workload, wait_for};
 use portway_deploy_config::Millicores;
 use portway_k8s_backend::K8sBackend;
@@ -19,9 +17,9 @@ use tokio::sync::watch;
 
 use crate::apply::{api, backend, only, workload};
 use crate::kubelet::{FAKE_NODE, Fate};
+use crate::patience::{PATIENCE, until_gone, until_object};
+use crate::quotas::{nothing_fits, some_fit};
 use crate::site::{Site, on_a_cluster};
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A workload that was applied, and its status.
 async fn applied(site: &Site, replicas: u32) -> (K8sBackend, Workload, watch::Receiver<Arc<Status>>) {
@@ -60,17 +58,20 @@ fn pod(site: &Site, name: &str) -> Pod {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_on_the_fake_node_really_serves_and_goes_when_told() {
     on_a_cluster(async |site| {
-        if site.kubelet.is_none() {
+        if site.fake_node("a pod that serves").is_none() {
             return;
         }
         // A new namespace gets its account in a moment; pods without one are refused.
         let is_there = |account: Option<&ServiceAccount>| account.is_some();
-        await_condition(api::<ServiceAccount>(site), "default", is_there).await.unwrap();
+        until_object(&api::<ServiceAccount>(site), "default", "the account comes", is_there).await;
         let pods = api::<Pod>(site);
         pods.create(&PostParams::default(), &pod(site, "one")).await.unwrap();
-        let running =
-            await_condition(pods.clone(), "one", conditions::is_pod_running()).await.unwrap().unwrap();
-        let address = running.status.unwrap().pod_ip.unwrap();
+        let is_running = |pod: Option<&Pod>| {
+            let status = pod.and_then(|pod| pod.status.as_ref());
+            status.is_some_and(|status| status.phase.as_deref() == Some("Running"))
+        };
+        let running = until_object(&pods, "one", "the pod runs", is_running).await;
+        let address = running.unwrap().status.unwrap().pod_ip.unwrap();
         let mut stream = TcpStream::connect((address.as_str(), 8080)).await.unwrap();
         let request = "POST /score HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi";
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -82,7 +83,7 @@ async fn a_pod_on_the_fake_node_really_serves_and_goes_when_told() {
         assert_eq!(pods.logs("one", &wanted).await.unwrap(), "POST /score\n", "its log is served");
 
         pods.delete("one", &DeleteParams::default()).await.unwrap();
-        await_condition(pods, "one", |found: Option<&Pod>| found.is_none()).await.unwrap();
+        until_gone(&pods, "one").await;
         assert!(
             TcpStream::connect((address.as_str(), 8080)).await.is_err(),
             "nobody serves for a pod that is gone"
@@ -138,7 +139,7 @@ fn is_complete(deployment: Option<&Deployment>) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn r_run_4_what_goes_wrong_is_told_with_its_remedy() {
     on_a_cluster(async |site| {
-        let Some(kubelet) = &site.kubelet else { return };
+        let Some(kubelet) = site.fake_node("replicas that go wrong") else { return };
         kubelet.all(Fate::ImagePull("pull access denied".to_owned()));
         let (backend, workload, mut status) = applied(site, 1).await;
         for (fate, phase, words) in [
@@ -167,7 +168,7 @@ async fn r_run_4_what_goes_wrong_is_told_with_its_remedy() {
         assert_eq!(seen.message, "");
         // That it has worked is what the Deployment's controller says, a moment later.
         let deployment = only::<Deployment>(site).await.name_any();
-        await_condition(api::<Deployment>(site), &deployment, is_complete).await.unwrap();
+        until_object(&api::<Deployment>(site), &deployment, "it is complete", is_complete).await;
         kubelet.all(Fate::CrashLoop { code: 3, restarts: 9 });
         let is_unhealthy = |status: &Status| status.phase == Phase::Unhealthy;
         until(&mut status, "what was ready once is not given up", is_unhealthy).await;
@@ -190,8 +191,11 @@ async fn r_run_4_no_room_is_said_in_the_schedulers_words() {
         workload.resources.cpu = Millicores(1_000_000);
         let mut status = backend.watch(&workload.id).await.unwrap();
         backend.apply(&workload).await.unwrap();
-        let seen = until(&mut status, "no room", |status| status.phase == Phase::Unschedulable).await;
-        assert!(seen.message.contains("Insufficient cpu"), "{}", seen.message);
+        // The first reason that the scheduler gives need not be this one.
+        let is_short = |status: &Status| {
+            status.phase == Phase::Unschedulable && status.message.contains("Insufficient cpu")
+        };
+        until(&mut status, "no room", is_short).await;
         backend.remove(&workload.id).await.unwrap();
         until(&mut status, "nothing is left", |status| *status == Status::absent()).await;
     })
@@ -201,18 +205,15 @@ async fn r_run_4_no_room_is_said_in_the_schedulers_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn r_run_4_a_quota_that_is_used_up_is_told() {
     on_a_cluster(async |site| {
-        let quota = json!({"metadata": {"name": "two-pods"}, "spec": {"hard": {"pods": "2"}}});
-        let quota: ResourceQuota = serde_json::from_value(quota).unwrap();
-        let quotas = api::<ResourceQuota>(site);
-        quotas.create(&PostParams::default(), &quota).await.unwrap();
-        let is_counted = |quota: Option<&ResourceQuota>| {
-            quota.and_then(|quota| quota.status.as_ref()).is_some_and(|status| status.hard.is_some())
-        };
-        await_condition(quotas, "two-pods", is_counted).await.unwrap();
+        let probe = pod(site, "probe");
+        nothing_fits(site, "two-pods", json!({"pods": "0"}), &probe).await;
+        some_fit(site, "two-pods", json!({"pods": "2"}), &probe).await;
         let (backend, workload, mut status) = applied(site, 3).await;
-        let is_short = |status: &Status| status.phase == Phase::Unschedulable && status.ready() == 2;
-        let seen = until(&mut status, "the quota is used up", is_short).await;
-        assert!(seen.message.contains("exceeded quota: two-pods"), "{}", seen.message);
+        let is_short = |status: &Status| {
+            let says = status.message.contains("exceeded quota: two-pods");
+            status.phase == Phase::Unschedulable && status.ready() == 2 && says
+        };
+        until(&mut status, "the quota is used up", is_short).await;
         backend.remove(&workload.id).await.unwrap();
         until(&mut status, "nothing is left", |status| *status == Status::absent()).await;
     })

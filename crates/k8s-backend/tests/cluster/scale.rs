@@ -1,17 +1,15 @@
 //! Scaling on a real API server.
 
-use std::time::Duration;
-
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v1::HorizontalPodAutoscaler;
 use kube::ResourceExt as _;
 use kube::api::PostParams;
-use kube::runtime::wait::await_condition;
-use portway_backend::{Backend as _, ErrorKind, Fence, Fleet as _};
+use portway_backend::{Backend as _, BackendError, ErrorKind, Fence, Fleet as _};
 use serde_json::json;
 
 use crate::apply::{api, backend, only, until, workload};
 use crate::kubelet::Fate;
+use crate::patience::{in_time, until_gone};
 use crate::site::{Site, on_a_cluster};
 
 async fn replicas(site: &Site) -> Option<i32> {
@@ -58,12 +56,15 @@ async fn r_k8s_5_of_many_leaders_at_once_the_last_one_has_its_way() {
             let (leader, id) = (backend(site, site.options()).await, workload.id.clone());
             leaders.spawn(async move {
                 let to = u32::try_from(fence).unwrap();
-                loop {
-                    match leader.scale(&id, to, &[], Fence::new(fence)).await {
-                        Err(error) if error.is_retryable() => {}
-                        outcome => return (fence, outcome),
+                let outcome = async {
+                    loop {
+                        match leader.scale(&id, to, &[], Fence::new(fence)).await {
+                            Err(error) if error.is_retryable() => {}
+                            outcome => return outcome,
+                        }
                     }
-                }
+                };
+                (fence, in_time("it is scaled", outcome).await)
             });
         }
         while let Some(ended) = leaders.join_next().await {
@@ -77,6 +78,17 @@ async fn r_k8s_5_of_many_leaders_at_once_the_last_one_has_its_way() {
         deployer.shut_down().await.unwrap();
     })
     .await;
+}
+
+/// Tries until the other autoscaler is forgotten.
+async fn freed(tries: impl AsyncFn() -> Result<(), BackendError>) {
+    let freed = async {
+        while let Err(error) = tries().await {
+            assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time("it is forgotten", freed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,17 +121,10 @@ async fn r_scl_5_an_hpa_of_the_same_deployment_is_refused_with_its_name() {
         assert_eq!(other.apply(&workload).await.unwrap_err().kind(), ErrorKind::Conflict);
 
         hpas.delete("theirs", &Default::default()).await.unwrap();
-        await_condition(hpas, "theirs", |found: Option<&HorizontalPodAutoscaler>| found.is_none())
-            .await
-            .unwrap();
-        // The gateway's own watch tells it a moment later.
-        let freed = async {
-            while gateway.scale(&workload.id, 2, &[], Fence::new(1)).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), freed).await.expect("it is forgotten");
-        other.apply(&workload).await.unwrap();
+        until_gone(&hpas, "theirs").await;
+        // Each learns of it by a watch of its own, a moment later.
+        freed(async || gateway.scale(&workload.id, 2, &[], Fence::new(1)).await).await;
+        freed(async || other.apply(&workload).await).await;
         other.shut_down().await.unwrap();
     })
     .await;

@@ -4,13 +4,12 @@
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Once;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt as _};
 use portway_k8s_backend::Options;
 
 use crate::kubelet::{Kubelet, Room};
@@ -36,6 +35,14 @@ impl Site {
             kubelet.place(&mut options);
         }
         options
+    }
+
+    /// The fake node's kubelet; where there are real nodes, says in one line that `what` is skipped.
+    pub(crate) fn fake_node(&self, what: &str) -> Option<&Kubelet> {
+        if self.kubelet.is_none() {
+            say(&format!("skipped: {what}: PORTWAY_CLUSTER_IMAGE is set, and this needs a fake node"));
+        }
+        self.kubelet.as_ref()
     }
 }
 
@@ -85,7 +92,6 @@ fn never_pulled() -> String {
 }
 
 async fn new_namespace() -> Option<(Client, String)> {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
     if std::env::var_os("KUBECONFIG").is_none_or(|value| value.is_empty()) {
         assert!(
             std::env::var_os("PORTWAY_REQUIRE_SERVICES").is_none(),
@@ -97,21 +103,22 @@ async fn new_namespace() -> Option<(Client, String)> {
         return None;
     }
     let client = Client::try_default().await.expect("KUBECONFIG can be read");
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let namespace = format!("portway-test-{}-{number}", std::process::id());
-    let metadata = ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() };
+    let metadata = ObjectMeta { generate_name: Some("portway-test-".to_owned()), ..ObjectMeta::default() };
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let new = Namespace { metadata, ..Namespace::default() };
-    namespaces.create(&PostParams::default(), &new).await.expect("a namespace can be made");
-    Some((client, namespace))
+    let made = namespaces.create(&PostParams::default(), &new).await.expect("a namespace can be made");
+    Some((client, made.name_any()))
+}
+
+/// For what concerns all tests alike.
+pub(crate) fn say_once(line: &str) {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| say(line));
 }
 
 /// Past the test harness, which keeps what a test that passes prints to itself.
-pub(crate) fn say_once(line: &str) {
-    static SAID: Once = Once::new();
-    SAID.call_once(|| {
-        let _ = writeln!(std::io::stderr(), "{line}");
-    });
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// The namespace's controller ends what is in it; the kubelet goes last, since it is what lets pods go.

@@ -1,7 +1,6 @@
 //! The node itself: registered, alive, taken away.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -41,18 +40,16 @@ pub(super) async fn forget(client: &Client, node: &str) {
 
 /// Makes the node, and returns once nothing but our own taint keeps pods away.
 pub(super) async fn register(client: &Client, room: &Room, port: u16) -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let name = format!("portway-fake-{}-{number}", std::process::id());
     let nodes: Api<Node> = Api::all(client.clone());
     let node: Node = serde_json::from_value(json!({
-        "metadata": {"name": name, "labels": {
-            FAKE_NODE: name, "kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
+        "metadata": {"generateName": "portway-fake-", "labels": {
+            FAKE_NODE: "", "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
         }},
-        "spec": {"taints": [taint(&name)]},
+        "spec": {"taints": [taint("")]},
     }))
     .expect("a node as it should be");
-    nodes.create(&PostParams::default(), &node).await.expect("a fake node can be registered");
+    let made = nodes.create(&PostParams::default(), &node).await.expect("a fake node can be registered");
+    let name = made.name_any();
     let mut capacity = json!({"cpu": room.cpu, "memory": room.memory, "pods": room.pods.to_string(), "ephemeral-storage": "100Gi"});
     if room.gpus > 0 {
         capacity["nvidia.com/gpu"] = json!(room.gpus.to_string());
@@ -64,7 +61,8 @@ pub(super) async fn register(client: &Client, room: &Room, port: u16) -> String 
     patch_status(&nodes, &name, &status).await.expect("the status of a fake node can be set");
     renew(client, &name).await;
     // An admission plugin taints new nodes as not ready; the node controller, if there is one, takes that back.
-    let bare = Patch::Merge(json!({"spec": {"taints": [taint(&name)]}}));
+    let named = json!({FAKE_NODE: name, "kubernetes.io/hostname": name});
+    let bare = Patch::Merge(json!({"metadata": {"labels": named}, "spec": {"taints": [taint(&name)]}}));
     nodes.patch(&name, &PatchParams::default(), &bare).await.expect("the taints of a fake node can be set");
     let mut seen = Box::pin(watcher::watch_object(nodes, &name).default_backoff());
     let bare = async {
