@@ -37,8 +37,9 @@ impl Inside {
     pub(crate) async fn open(backend: &K8sBackend, image: &str, options: &Options) -> anyhow::Result<Self> {
         let made = Made::of(backend, image, options).await?;
         println!("applying a gateway: {image}");
+        let name = Role::Gateway.name(&options.cluster);
         let stood = tokio::select! {
-            stood = made.stand(&Role::Gateway.name(&options.cluster), options.ready_within) => stood,
+            stood = made.stand(&name, options.ready_within) => stood,
             signal = stop_signal() => signal.and_then(|()| bail!("interrupted")),
         };
         let address = match stood {
