@@ -3,6 +3,7 @@
 //! | feature | what it adds |
 //! | --- | --- |
 //! | `dir` | `DirRegistry`: a folder as registry, from image key to a record of the environment that stands on this machine |
+//! | `oci` | `OciRegistry`: a repository of any OCI registry, each image under its key as tag |
 //! | `venv` | `VenvBuilder` (Unix): a Python venv from the pip section of a conda document, or the system's interpreter if there is nothing to install |
 //!
 //! Without a feature the crate is empty.
@@ -11,6 +12,8 @@
 mod dir;
 #[cfg(feature = "dir")]
 mod environment;
+#[cfg(feature = "oci")]
+mod oci;
 #[cfg(all(feature = "venv", unix))]
 mod venv;
 
@@ -18,6 +21,11 @@ mod venv;
 pub use dir::DirRegistry;
 #[cfg(feature = "dir")]
 pub use environment::{Environment, Interpreter};
+#[cfg(feature = "oci")]
+pub use oci::{
+    Access, BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION, ImageAnnotations, InvalidRepository,
+    KEY_ANNOTATION, OciRegistry, OciSettings, PROJECT_ANNOTATION, Repository,
+};
 #[cfg(all(feature = "venv", unix))]
 pub use venv::VenvBuilder;
 
