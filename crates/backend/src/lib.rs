@@ -44,4 +44,6 @@ pub use error::{BackendError, ErrorKind};
 pub use fleet::{Backend, Fleet, Phase, Replica, ReplicaId, ReplicaState, Status};
 pub use leases::{Fence, Lease, Leases};
 pub use wait::{Waited, wait_for};
-pub use workload::{EntryStyle, Environment, Program, Project, Workload, WorkloadId};
+pub use workload::{
+    EntryStyle, Environment, Program, Project, ProjectLayer, SCORING_SERVER, Workload, WorkloadId,
+};

@@ -92,12 +92,15 @@ impl Workload {
     }
 }
 
-/// The program of a replica: `python <script> <arguments>` in the unpacked project (RUN-1).
+/// The program of a replica: `python <script> <arguments>` in the project's folder (RUN-1).
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Program {
     /// The packed project that is unpacked for each replica; `None` when the image holds everything.
     pub project: Option<Project>,
+    /// Where the image holds the project, if it was put there as a layer; never beside a packed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<ProjectLayer>,
     /// The entry script, relative to the project's root. `None`: the image's own entry point.
     pub script: Option<String>,
     /// Its arguments.
@@ -109,13 +112,13 @@ pub struct Program {
 impl Program {
     /// A script that listens on `$PORT`, without arguments or a packed project.
     pub fn script(script: impl Into<String>) -> Self {
-        Self { project: None, script: Some(script.into()), arguments: Vec::new(), style: EntryStyle::Listens }
+        Self { script: Some(script.into()), ..Self::entry_point() }
     }
 
     /// Whatever the image starts by itself; it must listen on `$PORT`.
     #[must_use]
     pub fn entry_point() -> Self {
-        Self { project: None, script: None, arguments: Vec::new(), style: EntryStyle::Listens }
+        Self { project: None, layer: None, script: None, arguments: Vec::new(), style: EntryStyle::Listens }
     }
 }
 
@@ -128,13 +131,28 @@ pub struct Project {
     pub digest: Digest,
 }
 
+/// A project that its image holds, on top of the environment that it runs in.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ProjectLayer {
+    /// The project's folder inside the image, an absolute path. The program starts there.
+    pub folder: String,
+    /// The file inside the image that holds the [`SCORING_SERVER`], an absolute path; for scripts with `init()` and `run()`.
+    pub server: String,
+}
+
+/// The scoring server for scripts with `init()` and `run()` (RUN-3), a Python program: `python3 <server> <script> [argument …]`.
+///
+/// It listens on `$PORT` at `$PORTWAY_HOST` (127.0.0.1 by default) and needs Python 3.7 and nothing but its standard library;
+/// where `azureml-inference-server-http` is installed, it starts that one instead. Its own first lines say more.
+pub const SCORING_SERVER: &str = include_str!("scoring_server.py");
+
 /// How an entry script serves requests (RUN-3).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EntryStyle {
-    /// It listens on `$PORT` by itself and answers `POST /score`; `GET /` is its health.
+    /// It listens on `$PORT` (at the address `$PORTWAY_HOST`) by itself and answers `POST /score`; `GET /` is its health.
     Listens,
-    /// It defines `init()` and `run(data)`; a scoring server calls them.
+    /// It defines `init()` and `run(data)`; the [`SCORING_SERVER`] calls them.
     InitRun,
 }
 

@@ -15,8 +15,8 @@ use crate::request::Request;
 use crate::state::worst;
 use crate::store::Store;
 use crate::{
-    DeployError, Fault, ImageSource, Operation, OperationId, ServiceState, Source, Tags, VersionChange,
-    VersionState, route,
+    DeployError, Fault, ImageSource, Operation, OperationId, ProjectImages, ServiceState, Source, Tags,
+    VersionChange, VersionState, route,
 };
 
 /// Carries out deployments, each in a task of its own. Clones share everything.
@@ -29,6 +29,7 @@ pub struct Deployer {
     pub(crate) store: Store,
     pub(crate) artifacts: Arc<dyn Artifacts>,
     pub(crate) images: Arc<dyn ImageSource>,
+    pub(crate) project_images: Option<Arc<dyn ProjectImages>>,
     pub(crate) ready_within: Duration,
     pub(crate) capacity: Option<Arc<Capacity>>,
     pub(crate) live: Arc<Live>,
@@ -44,7 +45,8 @@ impl Deployer {
     ) -> Self {
         let (store, live) = (Store::new(catalog), Arc::default());
         let ready_within = DEFAULT_READY_WITHIN;
-        Self { backend, store, artifacts, images, ready_within, capacity: None, live }
+        let (project_images, capacity) = (None, None);
+        Self { backend, store, artifacts, images, project_images, ready_within, capacity, live }
     }
 
     /// Sets how long replicas may take to become ready before an operation counts as timed out; 20 minutes by default, as
@@ -52,6 +54,16 @@ impl Deployer {
     #[must_use]
     pub fn ready_within(self, limit: Duration) -> Self {
         Self { ready_within: limit, ..self }
+    }
+
+    /// Puts each project into an image, on top of the one that was found or built for it, instead of among the artifacts: for
+    /// backends whose replicas run images and read no artifacts, as on Kubernetes. The [`ImageSource`] must give images then.
+    ///
+    /// Such images stay where they were put: a registry may keep them for others, and may not delete. How long it keeps what
+    /// nobody runs is its own setting.
+    #[must_use]
+    pub fn project_images(self, images: Arc<dyn ProjectImages>) -> Self {
+        Self { project_images: Some(images), ..self }
     }
 
     /// Makes the nodes known, so that a version that finds no room is refused before its image is built. What they run besides

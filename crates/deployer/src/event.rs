@@ -23,7 +23,7 @@ pub enum Step {
     Fit,
     /// Looking the image up, or building it.
     Image,
-    /// Storing the packed project where every replica finds it.
+    /// Bringing the packed project to where every replica finds it: among the artifacts, or into its image.
     Upload,
     /// Handing the workload to the backend.
     Apply,
@@ -97,6 +97,15 @@ pub enum Event {
         /// False if the same bytes lay there already.
         new: bool,
     },
+    /// The project is part of an image, on top of the one that was found or built.
+    Layered {
+        /// `repository@sha256:…`: what the replicas will run.
+        reference: String,
+        /// How large the layer is.
+        bytes: u64,
+        /// False if the image stood there already.
+        new: bool,
+    },
     /// The backend took the workload.
     Applied(WorkloadId),
     /// The replicas changed.
@@ -159,6 +168,10 @@ impl fmt::Display for Event {
             Self::Uploaded { artifact, bytes, new } => {
                 let verb = if *new { "uploaded" } else { "already uploaded" };
                 write!(f, "{verb} {}, {}", shortened(artifact.as_str()), Bytes(*bytes))
+            }
+            Self::Layered { reference, bytes, new } => {
+                let verb = if *new { "pushed as a layer" } else { "already a layer" };
+                write!(f, "{verb} of {}, {}", shortened(reference), Bytes(*bytes))
             }
             Self::Applied(id) => write!(f, "applied {id}"),
             Self::Replicas { id, ready, wanted, phase, message } => {

@@ -5,6 +5,9 @@
 //! the keys, and only then write the endpoint document, from which moment gateways send traffic. A version that fails on the
 //! way never gets a request, what it had created is removed, and the versions that ran before are not touched.
 //!
+//! The packed project lies among the artifacts, from which a backend unpacks it for each replica; or, for backends whose
+//! replicas are containers, it becomes one more layer of its image ([`Deployer::project_images`]).
+//!
 //! A version may also run an image that the caller names ([`Source::given`]): nothing is packed, looked up or built then, and
 //! the events say so.
 //!
@@ -47,6 +50,7 @@ mod event;
 mod fit;
 mod image;
 mod keys;
+mod layer;
 mod live;
 mod operation;
 mod perform;
@@ -66,6 +70,7 @@ pub use entry::entry_style;
 pub use error::{DeployError, Fault};
 pub use event::{Event, Events, Step};
 pub use image::{GivenImage, Image, ImageError, ImageOrigin, ImageRequest, ImageSource, ResolvedImages};
+pub use layer::{PackedProject, ProjectImage, ProjectImages};
 pub use operation::{Failure, InvalidOperationId, Operation, OperationId, OperationState, Reaction};
 pub use request::{Tags, VersionChange};
 pub use resume::Resumed;

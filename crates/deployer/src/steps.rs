@@ -1,13 +1,11 @@
 //! The documented sequence, step by step (RUN-1).
 
-use std::path::Path;
 use std::sync::Arc;
 
 use portway_backend::{
     BackendError, EntryStyle, Environment, Phase, Program, Project, Status, Workload, WorkloadId,
 };
 use portway_deploy_config::{Replicas, ServiceName, VersionSpec};
-use portway_hashing::fs::Summary;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
@@ -15,7 +13,7 @@ use crate::error::with_causes;
 use crate::source::is_pinned;
 use crate::{
     Code, Deployer, Event, Failure, Fault, ImageError, ImageOrigin, ImageRequest, Operation, OperationState,
-    Reaction, Source, Step, project,
+    PackedProject, ProjectImage, Reaction, Source, Step, project,
 };
 
 impl Deployer {
@@ -31,16 +29,18 @@ impl Deployer {
         let style = entry_style_of(source).await?;
         let id = WorkloadId::new(service.clone(), version.name.clone());
         let replicas = first_replicas(&version.replicas);
+        let mut models = None;
         let (mut program, environment) = match &source.code {
             Code::Project { folder, script } => {
                 operation.emit(Event::Began(Step::Pack));
-                let summary = project::summary(folder, script).await.at(Step::Pack)?;
+                let packed = project::read(folder, script).await.at(Step::Pack)?;
+                let summary = packed.summary();
                 operation.emit(Event::Packed { files: summary.files, bytes: summary.bytes });
                 self.fits(operation, &id, replicas, &source.resources).await?;
                 let environment = self.find_image(operation, &source.image).await?;
-                let mut program = Program::script(script);
-                program.project = Some(self.upload(operation, service, folder, summary).await?);
-                (program, environment)
+                let brought = self.bring(operation, service, script, &packed, environment).await?;
+                models = brought.0.layer.as_ref().map(|layer| packed.models(&layer.folder));
+                brought
             }
             Code::Image { reference, script } => {
                 operation.emit(Event::Skipped { step: Step::Pack, why: IMAGE_GIVEN });
@@ -58,6 +58,9 @@ impl Deployer {
         workload.resources.clone_from(&source.resources);
         workload.probe = source.probe;
         workload.variables.clone_from(&source.variables);
+        if let Some(models) = models {
+            workload.variables.entry(MODEL_DIR.to_owned()).or_insert(models);
+        }
         // Whoever is being served may be served to the end.
         workload.termination_grace = version.scoring_timeout;
         Ok(workload)
@@ -78,15 +81,38 @@ impl Deployer {
         Ok(image.environment)
     }
 
+    /// Brings the project to where its replicas find it; the program that does, and what it runs in.
+    async fn bring(
+        &self,
+        operation: &Operation,
+        service: &ServiceName,
+        script: &str,
+        project: &PackedProject,
+        environment: Environment,
+    ) -> Result<(Program, Environment), OperationState> {
+        operation.emit(Event::Began(Step::Upload));
+        let mut program = Program::script(script);
+        let Some(images) = &self.project_images else {
+            program.project = Some(self.upload(operation, service, project).await?);
+            return Ok((program, environment));
+        };
+        let Environment::Image { reference } = environment else {
+            return Err(failed(Step::Upload, Reaction::Change, NO_IMAGE));
+        };
+        let ProjectImage { reference, layer, bytes, new } =
+            images.with_project(&reference, project).await.at(Step::Upload)?;
+        operation.emit(Event::Layered { reference: reference.clone(), bytes, new });
+        program.layer = Some(layer);
+        Ok((program, Environment::Image { reference }))
+    }
+
     async fn upload(
         &self,
         operation: &Operation,
         service: &ServiceName,
-        folder: &Path,
-        summary: Summary,
+        project: &PackedProject,
     ) -> Result<Project, OperationState> {
-        operation.emit(Event::Began(Step::Upload));
-        let uploaded = project::upload(&*self.artifacts, service, folder, summary).await;
+        let uploaded = project::upload(&*self.artifacts, service, project).await;
         let (packed, bytes, new) = uploaded.at(Step::Upload)?;
         operation.emit(Event::Uploaded { artifact: packed.artifact.clone(), bytes, new });
         Ok(packed)
@@ -205,3 +231,7 @@ impl<T> At<T> for Result<T, ImageError> {
 
 const LOG_LINES: usize = 20;
 const IMAGE_GIVEN: &str = "the image is given";
+const NO_IMAGE: &str = "the environment is an interpreter of this machine, and a project can only be put into an image; take \
+                        images from a registry and a builder of images, or name one as base";
+/// Where the models lie, in the words of Azure ML's entry scripts.
+const MODEL_DIR: &str = "AZUREML_MODEL_DIR";

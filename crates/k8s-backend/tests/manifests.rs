@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use portway_backend::{Digest, EntryStyle, Environment, ErrorKind, Program, Project, Workload, WorkloadId};
+use portway_backend::{
+    Digest, EntryStyle, Environment, ErrorKind, Program, Project, ProjectLayer, Workload, WorkloadId,
+};
 use portway_deploy_config::{MemoryMib, Millicores};
 use portway_k8s_backend::manifest::{Gateway, Manifests, Reach, Salt, Setting, Surge};
 use portway_k8s_backend::rbac::{Features, Role};
@@ -41,6 +43,17 @@ fn r_run_3_a_script_with_init_and_run() {
     let mut workload = workload();
     workload.program.style = EntryStyle::InitRun;
     golden("init_run", &made(&workload, &Options::new()));
+}
+
+/// What a deployer makes of a project folder: the image holds it, and with it the scoring server.
+#[test]
+fn r_run_3_a_project_that_is_a_layer_of_its_image() {
+    golden("project", &made(&project(EntryStyle::InitRun), &all_options()));
+    let objects = made(&project(EntryStyle::Listens), &Options::new());
+    let container = &object(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["command"], serde_json::json!(["python3"]));
+    assert_eq!(container["args"], serde_json::json!(["score.py", "--level", "$$3"]));
+    assert_eq!(container["workingDir"], "/srv/project");
 }
 
 /// Without policy/v1 and with a `sleep` that the image brings.
@@ -132,7 +145,7 @@ fn arguments_arrive_as_they_are_written() {
     workload.program.arguments = vec!["$(PORT)".to_owned(), "$$".to_owned(), "a b".to_owned()];
     let objects = made(&workload, &Options::new());
     let container = &object(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
-    assert_eq!(container["command"], serde_json::json!(["python"]));
+    assert_eq!(container["command"], serde_json::json!(["python3"]));
     assert_eq!(container["args"], serde_json::json!(["score.py", "$$(PORT)", "$$$$", "a b"]));
 }
 
@@ -250,6 +263,28 @@ fn a_script_with_init_and_run_needs_a_script_and_takes_no_arguments() {
 }
 
 #[test]
+fn a_project_that_its_image_cannot_hold_is_refused() {
+    let refused = |change: &dyn Fn(&mut Program)| {
+        let mut workload = project(EntryStyle::InitRun);
+        change(&mut workload.program);
+        let made = text(&workload, &Options::new(), &Server::current(), Surge::Beside, "salt");
+        made.err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    assert_eq!(refused(&|_| {}), "");
+    assert_eq!(refused(&|program| program.script = Some("./deep/score.py".to_owned())), "");
+    for script in ["/score.py", "../score.py", "deep/../../score.py"] {
+        let error = refused(&|program| program.script = Some(script.to_owned()));
+        assert!(error.contains("relative to the project's folder"), "{error}");
+    }
+    let error = refused(&|program| program.script = None);
+    assert!(error.contains("a project needs an entry script"), "{error}");
+    let error = refused(&|program| {
+        program.layer = Some(ProjectLayer { folder: "srv".to_owned(), server: "score.py".to_owned() });
+    });
+    assert!(error.contains("the folder \"srv\"") && error.contains("the scoring server"), "{error}");
+}
+
+#[test]
 fn a_gateway_that_cannot_be_is_refused() {
     let mut gateway = Gateway::new("not an image");
     gateway.replicas = u32::MAX;
@@ -291,13 +326,14 @@ fn r_k8s_1_the_digest_cannot_be_guessed_without_the_salt() {
 #[test]
 fn r_k8s_1_the_digest_tells_each_change_that_needs_new_replicas() {
     type Change = fn(&mut Workload, &mut Options);
-    let changes: [Change; 26] = [
+    let changes: [Change; 27] = [
         |workload, _| workload.id.version = "other".parse().unwrap(),
         |workload, _| workload.environment = Environment::Image { reference: "other".to_owned() },
         |workload, _| workload.program.script = Some("other.py".to_owned()),
         |workload, _| workload.program.script = None,
         |workload, _| workload.program.arguments.push(String::new()),
         |workload, _| workload.program.style = EntryStyle::InitRun,
+        |workload, _| workload.program.layer = project(EntryStyle::Listens).program.layer,
         |workload, _| workload.max_concurrent = workload.max_concurrent.saturating_add(1),
         |workload, _| workload.resources.cpu.0 += 1,
         |workload, _| workload.resources.cpu_limit = Some(Millicores(9000)),
@@ -419,6 +455,17 @@ fn workload() -> Workload {
     let id = WorkloadId::new("iris".parse().unwrap(), "first".parse().unwrap());
     let reference = format!("registry.example/iris@sha256:{}", "1234567890abcdef".repeat(4));
     Workload::new(id, Program::script("score.py"), Environment::Image { reference })
+}
+
+/// With arguments, which the scoring server hands on.
+fn project(style: EntryStyle) -> Workload {
+    let mut workload = workload();
+    workload.program.layer =
+        Some(ProjectLayer { folder: "/srv/project".to_owned(), server: "/srv/$server.py".to_owned() });
+    workload.program.arguments = vec!["--level".to_owned(), "$3".to_owned()];
+    workload.program.style = style;
+    workload.variables.insert("AZUREML_MODEL_DIR".to_owned(), "/srv/project".to_owned());
+    workload
 }
 
 fn everything() -> Workload {

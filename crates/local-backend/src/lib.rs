@@ -7,13 +7,14 @@
 //! # Replicas
 //!
 //! A replica is `python <script> <arguments>` in a temporary folder with the unpacked project, listening on the loopback
-//! port in `$PORT`. [`EntryStyle::InitRun`](portway_backend::EntryStyle::InitRun) scripts are served by a scoring server
-//! that this crate brings along (Python's standard library only), or by `azureml-inference-server-http` where the
-//! interpreter has it.
+//! port in `$PORT`. [`EntryStyle::InitRun`](portway_backend::EntryStyle::InitRun) scripts are served by the
+//! [scoring server](portway_backend::SCORING_SERVER) (Python's standard library only), or by
+//! `azureml-inference-server-http` where the interpreter has it.
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `PORT` | where to listen, on 127.0.0.1 |
+//! | `PORT` | where to listen |
+//! | `PORTWAY_HOST` | at which address: 127.0.0.1 |
 //! | `PORTWAY_ENDPOINT`, `PORTWAY_VERSION`, `PORTWAY_REPLICA` | who it is |
 //! | `PORTWAY_MAX_CONCURRENT` | how many requests it may be given at once |
 //! | `AZUREML_MODEL_DIR` | `azureml-models` of the project if there is one, otherwise the project; a workload may set it |

@@ -6,7 +6,7 @@ mod common;
 use std::net::SocketAddr;
 
 use common::{PATIENCE, Place, SERVER, address, ask, id, settled, until};
-use portway_backend::{Backend as _, EntryStyle, Phase};
+use portway_backend::{Backend as _, EntryStyle, Phase, SCORING_SERVER};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -224,6 +224,36 @@ async fn a_script_that_cannot_be_served_says_why() {
         let failed = until(&mut status, "it fails", |status| status.phase == Phase::Failed).await;
         assert!(failed.message.contains(reason), "{reason:?} is not in {}", failed.message);
     }
+}
+
+/// As on a cluster, where a replica is asked at an address of its own.
+#[tokio::test]
+async fn r_run_3_it_listens_where_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("score.py");
+    let text = "def init(): print('initialised', flush=True)\ndef run(data): return data";
+    std::fs::write(&script, text).unwrap();
+    let server = folder.path().join("server.py");
+    std::fs::write(&server, SCORING_SERVER).unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.2:0").and_then(|free| free.local_addr()).unwrap();
+    let mut child = tokio::process::Command::new("python3")
+        .arg(&server)
+        .arg(&script)
+        .env("PORT", free.port().to_string())
+        .env("PORTWAY_HOST", "127.0.0.2")
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let answered = async {
+        loop {
+            if let Some(answer) = ask(free, &post("\"x\"")).await {
+                return answer;
+            }
+            assert!(child.try_wait().unwrap().is_none(), "it ended");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    assert_eq!(timeout(PATIENCE, answered).await.unwrap(), (200, r#""\"x\"""#.into()));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-"""Gaussian naive Bayes on Iris, written as a program that listens on `$PORT` by itself."""
+"""Gaussian naive Bayes on Iris, written as a program that listens on `$PORT` at `$PORTWAY_HOST` by itself."""
 
 import json
 import math
@@ -75,6 +75,6 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    server = Server(("127.0.0.1", int(os.environ["PORT"])), Handler)
+    server = Server((os.environ.get("PORTWAY_HOST", "127.0.0.1"), int(os.environ["PORT"])), Handler)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.drain).start())
     server.serve_forever()

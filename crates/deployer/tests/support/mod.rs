@@ -11,7 +11,7 @@ use portway_backend::{
     Status, Workload, WorkloadId,
 };
 use portway_deploy_config::{EndpointSpec, ServiceName, Share, VersionName, VersionSpec};
-use portway_deployer::{Deployer, Event, GivenImage, ImageSource, Operation, Source};
+use portway_deployer::{Deployer, Event, GivenImage, ImageSource, Operation, ProjectImages, Source};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -39,6 +39,13 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("score.py"), INIT_RUN).unwrap();
         Self { backend, catalog, artifacts, deployer, folder }
+    }
+
+    /// As on a cluster: everything runs in images, and projects are put into them.
+    pub(crate) fn with_project_images(images: Arc<dyn ProjectImages>) -> Self {
+        let mut world = Self::with_images(Arc::new(GivenImage(base())));
+        world.deployer = world.deployer.project_images(images);
+        world
     }
 
     /// A second process over the same stores: it knows only what they know.
@@ -77,6 +84,12 @@ impl World {
     pub(crate) async fn stored(&self) -> usize {
         self.artifacts.list("").await.unwrap().len()
     }
+}
+
+pub(crate) const BASE: &str = "registry.example/environment:1";
+
+pub(crate) fn base() -> Environment {
+    Environment::Image { reference: BASE.into() }
 }
 
 /// A memory backend whose next workloads look as a test wants them to, from the moment they are applied.

@@ -1,9 +1,10 @@
 //! What can never run on a cluster, all of it at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path};
 use std::time::Duration;
 
-use portway_backend::{EntryStyle, Environment, Workload};
+use portway_backend::{EntryStyle, Environment, ProjectLayer, Workload};
 
 use super::{probe, resources};
 use crate::options::{Options, Toleration};
@@ -46,18 +47,30 @@ fn program(workload: &Workload, faults: &mut Vec<String>) {
     let program = &workload.program;
     if let Some(project) = &program.project {
         faults.push(format!(
-            "the packed project {} is not brought to the nodes; build an image that holds it",
+            "the packed project {} lies among the artifacts, from which the nodes get nothing; have the deployer put projects \
+             into images (Deployer::project_images), or build an image that holds it",
             project.artifact
         ));
     }
+    if let Some(layer) = &program.layer {
+        self::layer(layer, program.script.as_deref(), faults);
+    }
     match &program.script {
         Some(script) if script.is_empty() || script.contains('\0') => {
-            faults.push(format!("the entry script {script:?} is empty or holds a zero byte; name a file of the image"));
+            faults.push(format!(
+                "the entry script {script:?} is empty or holds a zero byte; name a file of the image"
+            ));
         }
-        Some(_) if program.style == EntryStyle::InitRun && !program.arguments.is_empty() => faults.push(
-            "a script with init() and run() is started by azmlinfsrv, which hands no arguments on; use variables"
-                .to_owned(),
-        ),
+        Some(_)
+            if program.style == EntryStyle::InitRun
+                && program.layer.is_none()
+                && !program.arguments.is_empty() =>
+        {
+            faults.push(
+                "a script with init() and run() is started by azmlinfsrv, which hands no arguments on; use variables"
+                    .to_owned(),
+            );
+        }
         None if program.style == EntryStyle::InitRun => {
             faults.push("a scoring server needs the script with init() and run(); name it".to_owned());
         }
@@ -65,6 +78,27 @@ fn program(workload: &Workload, faults: &mut Vec<String>) {
     }
     if program.arguments.iter().any(|argument| argument.contains('\0')) {
         faults.push("an argument of the program holds a zero byte; leave it out".to_owned());
+    }
+}
+
+/// A project that its image holds.
+fn layer(layer: &ProjectLayer, script: Option<&str>, faults: &mut Vec<String>) {
+    for (what, path) in [("folder", &layer.folder), ("scoring server", &layer.server)] {
+        if !path.starts_with('/') || path.contains('\0') {
+            faults.push(format!(
+                "the {what} {path:?} of the project is no absolute path; name it as it is in the image"
+            ));
+        }
+    }
+    let stays_inside = |script: &str| {
+        Path::new(script).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+    };
+    match script {
+        Some(script) if stays_inside(script) => {}
+        Some(script) => faults.push(format!(
+            "the entry script {script:?} leads out of the project; name it relative to the project's folder"
+        )),
+        None => faults.push("a project needs an entry script; name it relative to its folder".to_owned()),
     }
 }
 

@@ -16,20 +16,34 @@
 //!
 //! # The program
 //!
-//! The image must hold it: a packed project and an interpreter of this machine are refused. A script runs as
-//! `python <script> <arguments>`, one with `init()` and `run()` as `azmlinfsrv --entry_script <script>`, for which the
-//! image needs `azureml-inference-server-http`; without a script the image's own entry point gets the arguments.
-//! Arguments arrive as they are written: `$(NAME)` is not expanded.
+//! The image must hold it: a project that is packed among the artifacts and an interpreter of this machine are refused.
+//! There are three ways, and in each arguments arrive as they are written: `$(NAME)` is not expanded.
+//!
+//! - A project that is a layer of the image ([`Program::layer`](portway_backend::Program::layer)) runs in its folder, as
+//!   `python3 <script> <arguments>`; one with `init()` and `run()` as `python3 <server> <script> <arguments>`, where `server`
+//!   is the scoring server in the layer, which gives way to `azureml-inference-server-http` where the image has that.
+//! - Any other script of the image runs as `python3 <script> <arguments>` in the image's own working directory, one with
+//!   `init()` and `run()` as `azmlinfsrv --entry_script <script>`, for which the image needs
+//!   `azureml-inference-server-http`.
+//! - Without a script the image's own entry point gets the arguments.
+//!
+//! A program is the first process of its container, to which a signal means nothing unless it asks for it: one that does not
+//! handle SIGTERM is killed when its grace is over.
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `PORT` | where to listen: 8080, on all addresses |
+//! | `PORT` | where to listen: 8080 |
+//! | `PORTWAY_HOST` | at which address: 0.0.0.0, which is all of them |
 //! | `PORTWAY_ENDPOINT`, `PORTWAY_VERSION`, `PORTWAY_REPLICA` | who it is |
 //! | `PORTWAY_MAX_CONCURRENT` | how many requests it may be given at once |
 //! | `AZUREML_ENTRY_SCRIPT` | the entry script, if there is one; a workload may set it |
 //! | `PYTHONUNBUFFERED` | `1`, so that logs are whole; a workload may set it |
+//! | `PYTHONDONTWRITEBYTECODE` | `1` where the project is a layer, which no replica can write into; a workload may set it |
 //!
-//! `AZUREML_MODEL_DIR` is whatever the image or the workload sets.
+//! `AZUREML_MODEL_DIR` is whatever the image or the workload sets; a deployer sets it for a project that is a layer.
+//!
+//! `./outputs` is saved by nobody. A script that writes there needs the folder among
+//! [`Options::writable`](crate::Options::writable); what is in it goes with the replica.
 //!
 //! # Size and place
 //!

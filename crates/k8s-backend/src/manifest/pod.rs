@@ -16,6 +16,11 @@ use crate::names;
 use crate::options::Options;
 use crate::server::Server;
 
+/// Where programs listen: the kubelet and the gateways come by the pod's address.
+const HOST: &str = "0.0.0.0";
+/// Debian's name for it, which every other image has as well.
+const PYTHON: &str = "python3";
+
 /// The labels by which a workload's replicas are selected.
 pub(super) fn selector(workload: &Workload) -> BTreeMap<String, String> {
     BTreeMap::from([(names::WORKLOAD.to_owned(), names::object_name(&workload.id))])
@@ -76,6 +81,7 @@ fn container(workload: &Workload, setting: Setting<'_>, name: &str, folders: &[(
         security_context: Some(container_security(setting.options.read_only_root)),
         // The last lines are the message of a container that ends with an error.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        working_dir: workload.program.layer.as_ref().map(|layer| layer.folder.clone()),
         volume_mounts: (!folders.is_empty()).then(|| folders.iter().map(mount).collect()),
         ..Container::default()
     }
@@ -94,15 +100,19 @@ fn command(workload: &Workload) -> (Option<Vec<String>>, Option<Vec<String>>) {
     let program = &workload.program;
     let arguments = program.arguments.iter().map(|argument| literal(argument));
     let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    match (&program.script, program.style) {
-        (None, _) => {
+    match (&program.script, program.style, &program.layer) {
+        (None, ..) => {
             let arguments: Vec<_> = arguments.collect();
             (None, (!arguments.is_empty()).then_some(arguments))
         }
-        (Some(script), EntryStyle::Listens) => {
-            (Some(text(&["python"])), Some([literal(script)].into_iter().chain(arguments).collect()))
+        (Some(script), EntryStyle::Listens, _) => {
+            (Some(text(&[PYTHON])), Some([literal(script)].into_iter().chain(arguments).collect()))
         }
-        (Some(script), EntryStyle::InitRun) => {
+        (Some(script), EntryStyle::InitRun, Some(layer)) => {
+            let server = [literal(&layer.server), literal(script)];
+            (Some(text(&[PYTHON])), Some(server.into_iter().chain(arguments).collect()))
+        }
+        (Some(script), EntryStyle::InitRun, None) => {
             let workers = workload.max_concurrent.to_string();
             let flags = ["--entry_script", &literal(script), "--port", "$(PORT)", "--worker_count", &workers];
             (Some(text(&["azmlinfsrv"])), Some(text(&flags).into_iter().chain(arguments).collect()))
@@ -124,10 +134,11 @@ fn environment(workload: &Workload) -> Vec<EnvVar> {
         value_from: Some(EnvVarSource { field_ref: Some(field), ..EnvVarSource::default() }),
         ..EnvVar::default()
     };
-    let script = workload.program.script.as_ref();
+    let (script, layer) = (workload.program.script.as_ref(), workload.program.layer.as_ref());
     let defaults = [
         script.map(|script| variable("AZUREML_ENTRY_SCRIPT", literal(script))),
         Some(variable("PYTHONUNBUFFERED", "1".to_owned())),
+        layer.map(|_| variable("PYTHONDONTWRITEBYTECODE", "1".to_owned())),
     ];
     // These beat the Secret's, so what a workload sets itself is left out.
     let defaults = defaults.into_iter().flatten();
@@ -135,6 +146,7 @@ fn environment(workload: &Workload) -> Vec<EnvVar> {
         defaults.filter(|variable| !workload.variables.contains_key(&variable.name)).collect();
     all.extend([
         variable("PORT", names::PORT.to_string()),
+        variable("PORTWAY_HOST", HOST.to_owned()),
         variable("PORTWAY_ENDPOINT", workload.id.endpoint.to_string()),
         variable("PORTWAY_VERSION", workload.id.version.to_string()),
         variable("PORTWAY_MAX_CONCURRENT", workload.max_concurrent.to_string()),

@@ -5,13 +5,13 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::process::Stdio;
 
-use portway_backend::{BackendError, EntryStyle, Environment, Program, ReplicaId, Workload};
+use portway_backend::{BackendError, EntryStyle, Environment, Program, ReplicaId, SCORING_SERVER, Workload};
 use tokio::process::Command;
 
 use super::leftovers::{REPLICA_MARK, STATE_MARK};
 
-/// The scoring server for scripts with `init()` and `run()`; needs Python 3.7 and nothing else.
-const SHIM: &str = include_str!("../shim/score.py");
+/// Where programs listen: nobody outside this machine reaches them.
+const HOST: &str = "127.0.0.1";
 /// The part of our environment that programs get; the rest may hold secrets of ours.
 const PASSED_ON: [&str; 17] = [
     "HOME",
@@ -43,7 +43,7 @@ impl RunFolder {
         for part in [&folder.project(), &folder.temporary()] {
             crate::state::file::private_folder(part)?;
         }
-        std::fs::write(folder.shim(), SHIM)?;
+        std::fs::write(folder.shim(), SCORING_SERVER)?;
         Ok(folder)
     }
 
@@ -169,6 +169,7 @@ pub(crate) fn command(
         .envs(&workload.variables)
         // What it may not.
         .env("PORT", port.to_string())
+        .env("PORTWAY_HOST", HOST)
         .env("TMPDIR", folder.temporary())
         .env("PORTWAY_ENDPOINT", workload.id.endpoint.as_ref())
         .env("PORTWAY_VERSION", workload.id.version.as_ref())
@@ -251,6 +252,7 @@ mod tests {
             variables.get(std::ffi::OsStr::new(name)).copied().flatten().and_then(|v| v.to_str())
         };
         assert_eq!(value("PORT"), Some("4711"));
+        assert_eq!(value("PORTWAY_HOST"), Some("127.0.0.1"));
         assert_eq!(value("GREETING"), Some("hello"));
         assert_eq!(value("PORTWAY_MAX_CONCURRENT"), Some("1"));
         assert!(value("CARGO_MANIFEST_DIR").is_none(), "cargo sets it for this test");

@@ -1,8 +1,8 @@
 """Serves an entry script that defines init() and run(data): Portway's scoring server.
 
-Usage: PORT=<port> python portway_score.py <script> [argument ...]
+Usage: PORT=<port> python3 <this file> <script> [argument ...]
 
-It answers POST and GET /score with what run() returns, GET / with "Healthy" and GET /swagger.json with the file of
+It listens at PORTWAY_HOST, 127.0.0.1 by default. It answers POST and GET /score with what run() returns, GET / with "Healthy" and GET /swagger.json with the file of
 that name beside the script, in the manner of azureml-inference-server-http. run() is called by one thread a connection,
 in at most PORTWAY_MAX_CONCURRENT of them at a time. On SIGTERM it takes no new connections, finishes the requests it
 has, and ends with status 0.
@@ -312,7 +312,7 @@ def render_response(response):
 
 
 class Server:
-    def __init__(self, script, port, concurrency):
+    def __init__(self, script, host, port, concurrency):
         self.script = script
         self.turns = threading.BoundedSemaphore(concurrency)
         self.max_connections = MAX_CONNECTIONS + 2 * concurrency
@@ -321,7 +321,7 @@ class Server:
         self.is_stopping = False
         self.listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", port))
+        self.listener.bind((host, port))
         self.listener.listen(MAX_CONNECTIONS)
 
     def stop(self, *_):
@@ -477,6 +477,7 @@ def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     path, port = sys.argv[1], int(os.environ["PORT"])
+    host = os.environ.get("PORTWAY_HOST", "127.0.0.1")
     concurrency = max(1, int(os.environ.get("PORTWAY_MAX_CONCURRENT", "1")))
     # The script sees the arguments that are its own.
     del sys.argv[0]
@@ -485,9 +486,9 @@ def main():
     if original:
         os.environ.setdefault("AML_APP_ROOT", os.getcwd())
         os.environ["AZUREML_ENTRY_SCRIPT"] = path
-        original.run("127.0.0.1", port, concurrency)
+        original.run(host, port, concurrency)
         return
-    server = Server(Script(path), port, concurrency)
+    server = Server(Script(path), host, port, concurrency)
     signal.signal(signal.SIGTERM, server.stop)
     server.serve()
 
