@@ -40,7 +40,8 @@ impl Remote {
             match self.client.mount_blob(&to, &from, &name).await {
                 Ok(()) => Ok(true),
                 Err(Cause::SpecViolationError(_)) => Ok(false),
-                Err(Cause::ServerError { code: 400 | 403 | 404 | 405, .. }) => Ok(false),
+                // A token of ours is for one repository: a registry that looks at it says 401 to a question about two.
+                Err(Cause::ServerError { code: 400 | 401 | 403 | 404 | 405, .. }) => Ok(false),
                 Err(cause) => Err(cause),
             }
         };

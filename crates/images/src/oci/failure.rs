@@ -197,21 +197,13 @@ fn see_tls(error: &rustls::Error) -> Seen {
     seen(Kind::Invalid, words).with(&error.to_string())
 }
 
+/// An `io::Error` hides what it wraps from `source`, and may wrap another one.
 fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        if let Some(io) = error.downcast_ref::<std::io::Error>()
-            && let Some(inner) = io.get_ref()
-            && let Some(found) = inner.downcast_ref::<T>()
-        {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.downcast_ref().or_else(|| match wrapped {
+        Some(wrapped) => cause(wrapped),
+        None => cause(error.source()?),
+    })
 }
 
 fn innermost(error: &dyn Error) -> String {

@@ -20,6 +20,8 @@ pub(crate) const DOCKER: &str = "application/vnd.docker.distribution.manifest.v2
 impl Pusher {
     /// A client of the repository `path`.
     pub(crate) fn new(registry: &DockerRegistry, path: &str) -> Self {
+        // The HTTP library has none of its own.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut client = Client::builder();
         if let Some(ca) = registry.ca() {
             let pem = std::fs::read(ca).unwrap();

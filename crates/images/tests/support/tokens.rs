@@ -61,6 +61,11 @@ impl TokenServer {
         self.state.certificate.pem()
     }
 
+    /// A token for that scope.
+    pub(crate) fn token(&self, scope: &str) -> String {
+        self.state.token(scope)
+    }
+
     /// How many tokens were given.
     pub(crate) fn given(&self) -> u64 {
         self.state.given.load(Ordering::SeqCst)
