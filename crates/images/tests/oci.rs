@@ -6,32 +6,15 @@ mod support;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use portway_hashing::ImageRef;
 use portway_hashing::resolve::{Registry, RegistryErrorKind};
-use portway_hashing::{Digest, ImageKey, ImageRef};
 use portway_images::{Access, KEY_ANNOTATION, OciRegistry, OciSettings};
 use serde_json::json;
 
 use support::push::{DOCKER, OCI, Pusher};
 use support::registry::{DockerRegistry, Door, USER};
+use support::suite::{finds_what_was_pushed_and_nothing_else, key};
 use support::tokens::TokenServer;
-
-fn key(number: u8) -> ImageKey {
-    format!("v1-{}", Digest::of(&[number]).hex()).parse().unwrap()
-}
-
-/// What holds behind every door.
-async fn finds_what_was_pushed_and_nothing_else(registry: &OciRegistry, pusher: &Pusher) {
-    assert_eq!(registry.find(&key(1)).await.unwrap(), None, "the repository does not exist yet");
-    let digest = pusher.image(&key(1), "one").await;
-    let image = registry.find(&key(1)).await.unwrap().unwrap();
-    assert_eq!(image.digest(), digest);
-    assert_eq!(image.repository(), registry.settings().repository().to_string());
-    assert_eq!(registry.annotations(&image).await.unwrap().key(), Some(key(1)));
-    assert_eq!(registry.find(&key(2)).await.unwrap(), None, "the repository exists, the tag does not");
-    pusher.delete(digest).await;
-    assert_eq!(registry.find(&key(1)).await.unwrap(), None, "deleted");
-    assert_eq!(registry.annotations(&image).await.unwrap_err().kind(), RegistryErrorKind::Refused);
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r_img_8_r_img_2_an_open_registry() {

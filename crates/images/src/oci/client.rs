@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use oci_client::client::{Certificate, CertificateEncoding, Client, ClientConfig, ClientProtocol};
 use portway_hashing::resolve::{RegistryError, RegistryErrorKind};
@@ -34,7 +35,11 @@ pub(super) fn client(settings: &OciSettings) -> Result<Client, RegistryError> {
 
 /// Tries what the client library does without asking: a client with the defaults, without which it would panic.
 fn check_trust() -> Result<(), RegistryError> {
-    reqwest::Client::builder().build().map(drop).map_err(|error| {
+    static TRIED: OnceLock<()> = OnceLock::new();
+    if TRIED.get().is_some() {
+        return Ok(());
+    }
+    reqwest::Client::builder().build().map(|_| TRIED.get_or_init(|| ())).map(drop).map_err(|error| {
         let message = "could not set up a client for registries: this machine has no certificates of authorities to trust; \
                        install them (on Debian and Ubuntu: the package ca-certificates)";
         RegistryError::new(RegistryErrorKind::Refused, message).with_source(error)

@@ -1,6 +1,8 @@
-//! A real registry (Debian's `docker-registry`), and what it needs around it.
+//! Registries to test with: Debian's `docker-registry` and a double, and what is done to both.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod double;
 pub(crate) mod push;
 pub(crate) mod registry;
+pub(crate) mod suite;
 pub(crate) mod tokens;
