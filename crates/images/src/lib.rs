@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `dir` | `DirRegistry`: a folder as registry, from image key to a record of the environment that stands on this machine |
 //! | `oci` | `OciRegistry`: a repository of any OCI registry, each image under its key as tag |
+//! | `layer` | `ProjectLayer` (Unix): a packed project as one more layer of an image at a registry |
 //! | `venv` | `VenvBuilder` (Unix): a Python venv from the pip section of a conda document, or the system's interpreter if there is nothing to install |
 //!
 //! Without a feature the crate is empty.
@@ -12,6 +13,8 @@
 mod dir;
 #[cfg(feature = "dir")]
 mod environment;
+#[cfg(all(feature = "layer", unix))]
+mod layer;
 #[cfg(feature = "oci")]
 mod oci;
 #[cfg(all(feature = "venv", unix))]
@@ -21,6 +24,8 @@ mod venv;
 pub use dir::DirRegistry;
 #[cfg(feature = "dir")]
 pub use environment::{Environment, Interpreter};
+#[cfg(all(feature = "layer", unix))]
+pub use layer::{LayerError, Layered, PROJECT_FOLDER, ProjectLayer, ProjectLayerBuilder};
 #[cfg(feature = "oci")]
 pub use oci::{
     Access, BASE_DIGEST_ANNOTATION, BASE_NAME_ANNOTATION, ImageAnnotations, InvalidRepository,

@@ -1,11 +1,11 @@
 mod access;
 mod annotations;
-mod blobs;
+pub(crate) mod blobs;
 mod client;
-mod copy;
+pub(crate) mod copy;
 mod failure;
-mod manifest;
-mod remote;
+pub(crate) mod manifest;
+pub(crate) mod remote;
 mod repository;
 mod settings;
 
@@ -108,7 +108,7 @@ impl OciRegistry {
     /// # Errors
     /// The file exists already, or can't be written.
     pub fn write_auth_file(&self, path: &Path) -> io::Result<bool> {
-        let Remote { credentials, repository, .. } = &self.inner.remote;
+        let Remote { credentials, repository, .. } = self.remote();
         let Some(text) = credentials.as_file(repository.host()) else { return Ok(false) };
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
@@ -119,7 +119,7 @@ impl OciRegistry {
     }
 
     /// The manifest of an image that lies here or in a registry to adopt from.
-    async fn manifest(&self, image: &ImageRef) -> Result<Manifest, RegistryError> {
+    pub(crate) async fn manifest(&self, image: &ImageRef) -> Result<Manifest, RegistryError> {
         let found = self.remote_of(image)?.manifest_of(image.digest()).await?;
         found.ok_or_else(|| {
             let message = format!("{image} is not there; it was deleted, or never pushed");
@@ -127,8 +127,13 @@ impl OciRegistry {
         })
     }
 
+    /// Who to ask for what lies here.
+    pub(crate) fn remote(&self) -> &Remote {
+        &self.inner.remote
+    }
+
     /// Who to ask for an image.
-    fn remote_of(&self, image: &ImageRef) -> Result<&Remote, RegistryError> {
+    pub(crate) fn remote_of(&self, image: &ImageRef) -> Result<&Remote, RegistryError> {
         let mut known = [&self.inner].into_iter().chain(&self.sources).map(|inner| &inner.remote);
         known.find(|remote| remote.repository.to_string() == image.repository()).ok_or_else(|| {
             let message = format!(
@@ -143,7 +148,7 @@ impl OciRegistry {
 #[async_trait]
 impl Registry for OciRegistry {
     async fn find(&self, key: &ImageKey) -> Result<Option<ImageRef>, RegistryError> {
-        let remote = &self.inner.remote;
+        let remote = self.remote();
         match remote.manifest_at(&Self::tag(key)).await? {
             None => Ok(None),
             Some(manifest) => {
@@ -157,7 +162,7 @@ impl Registry for OciRegistry {
         let manifest = self.manifest(from).await?;
         check_key(&manifest, key, &from.to_string())?;
         let source = self.remote_of(from)?;
-        copy::image(source, &self.inner.remote, &manifest, &Self::tag(key)).await
+        copy::image(source, self.remote(), &manifest, &Self::tag(key)).await
     }
 }
 

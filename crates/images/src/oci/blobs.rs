@@ -18,10 +18,10 @@ use super::manifest::Descriptor;
 use super::remote::Remote;
 
 /// A blob's bytes on their way.
-pub(super) type Flow = BoxStream<'static, io::Result<Bytes>>;
+pub(crate) type Flow = BoxStream<'static, io::Result<Bytes>>;
 
 impl Remote {
-    pub(super) async fn has_blob(&self, digest: Digest) -> Result<bool, RegistryError> {
+    pub(crate) async fn has_blob(&self, digest: Digest) -> Result<bool, RegistryError> {
         let (reference, name) = (self.pinned(digest), digest.to_string());
         let what = format!("look for the layer {digest} in {}", self.repository);
         let question = || self.client.blob_exists(&reference, &name);
@@ -30,7 +30,7 @@ impl Remote {
 
     /// Asks the registry to take the blob over from another repository of its own. `false` if it would rather be sent it; an upload
     /// that it began for that is left to expire.
-    pub(super) async fn mount(&self, source: &Self, digest: Digest) -> Result<bool, RegistryError> {
+    pub(crate) async fn mount(&self, source: &Self, digest: Digest) -> Result<bool, RegistryError> {
         if source.repository.host() != self.repository.host() {
             return Ok(false);
         }
@@ -49,7 +49,7 @@ impl Remote {
     }
 
     /// A blob's bytes; the stream ends with an error if they are not what the digest says.
-    pub(super) async fn open_blob(&self, digest: Digest) -> Result<Flow, RegistryError> {
+    pub(crate) async fn open_blob(&self, digest: Digest) -> Result<Flow, RegistryError> {
         let (reference, name) = (self.pinned(digest), digest.to_string());
         let what = format!("read the layer {digest} of {}", self.repository);
         let question = || self.client.pull_blob_stream(&reference, name.as_str());
@@ -62,7 +62,7 @@ impl Remote {
     }
 
     /// Sends a blob that `open` opens, and opens again if the registry wants another token first.
-    pub(super) async fn send_blob<F>(
+    pub(crate) async fn send_blob<F>(
         &self,
         blob: &Descriptor,
         open: impl Fn() -> F + Send + Sync,
@@ -97,7 +97,7 @@ impl Remote {
         let sent = self.while_it_moves(sent, &progress, blob.size).await;
         // What went wrong with the source is the reason for what the target says.
         if let Some(error) = progress.take_failure() {
-            return Err(Unsent::Failed(self.failed(what, Cause::IoError(error))));
+            return Err(Unsent::Failed(self.broken(what, error)));
         }
         match sent {
             None => Err(Unsent::Failed(silent(what, self.silence))),

@@ -8,7 +8,7 @@ use super::remote::{Place, Remote};
 
 /// Copies what `manifest` needs, then the manifest, then the tag, so that whoever finds the tag finds all of it. What is there already
 /// is left as it is.
-pub(super) async fn image(
+pub(crate) async fn image(
     source: &Remote,
     target: &Remote,
     manifest: &Manifest,
@@ -39,7 +39,7 @@ async fn content(source: &Remote, target: &Remote, manifest: &Manifest) -> Resul
 }
 
 /// Copies those blobs that are not there yet.
-pub(super) async fn blobs<'a>(
+pub(crate) async fn blobs<'a>(
     source: &Remote,
     target: &Remote,
     wanted: impl Iterator<Item = &'a Descriptor>,

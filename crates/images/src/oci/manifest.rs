@@ -63,7 +63,7 @@ struct Raw {
 }
 
 impl Manifest {
-    pub(super) fn read(image: ImageRef, bytes: Vec<u8>) -> Result<Self, RegistryError> {
+    pub(crate) fn read(image: ImageRef, bytes: Vec<u8>) -> Result<Self, RegistryError> {
         let invalid = |problem: &str| {
             let message = format!("what lies at {image} is no image manifest that we understand: {problem}");
             RegistryError::new(RegistryErrorKind::Invalid, message)
@@ -95,4 +95,4 @@ pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// Without these a registry says 404 for a manifest that it would have to convert.
-pub(super) const ACCEPTED: &[&str] = &[OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST];
+pub(crate) const ACCEPTED: &[&str] = &[OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST];

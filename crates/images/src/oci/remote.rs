@@ -14,8 +14,8 @@ use super::failure::{failed, is_absence, is_unauthorized, silent};
 use super::manifest::{ACCEPTED, Manifest};
 use super::{OciSettings, Repository, client};
 
-pub(super) struct Remote {
-    pub(super) repository: Repository,
+pub(crate) struct Remote {
+    pub(crate) repository: Repository,
     pub(super) client: Client,
     pub(super) auth: RegistryAuth,
     pub(super) credentials: Credentials,
@@ -23,7 +23,7 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    pub(super) fn new(settings: &OciSettings) -> Result<Self, RegistryError> {
+    pub(crate) fn new(settings: &OciSettings) -> Result<Self, RegistryError> {
         let credentials = settings.access.credentials(&settings.repository)?;
         let client = client::client(settings)?;
         let auth = credentials.for_client();
@@ -31,23 +31,23 @@ impl Remote {
         Ok(Self { repository, client, auth, credentials, silence: settings.silence })
     }
 
-    pub(super) fn tagged(&self, tag: &str) -> Reference {
+    pub(crate) fn tagged(&self, tag: &str) -> Reference {
         let (host, path) = (self.repository.host().to_owned(), self.repository.path().to_owned());
         Reference::with_tag(host, path, tag.to_owned())
     }
 
-    pub(super) fn pinned(&self, digest: Digest) -> Reference {
+    pub(crate) fn pinned(&self, digest: Digest) -> Reference {
         let (host, path) = (self.repository.host().to_owned(), self.repository.path().to_owned());
         Reference::with_digest(host, path, digest.to_string())
     }
 
     /// The manifest under a tag; `None` if the registry says that there is none.
-    pub(super) async fn manifest_at(&self, tag: &str) -> Result<Option<Manifest>, RegistryError> {
+    pub(crate) async fn manifest_at(&self, tag: &str) -> Result<Option<Manifest>, RegistryError> {
         self.manifest(&self.tagged(tag), None).await
     }
 
     /// The manifest with that digest; `None` if the registry says that there is none.
-    pub(super) async fn manifest_of(&self, digest: Digest) -> Result<Option<Manifest>, RegistryError> {
+    pub(crate) async fn manifest_of(&self, digest: Digest) -> Result<Option<Manifest>, RegistryError> {
         self.manifest(&self.pinned(digest), Some(digest)).await
     }
 
@@ -71,13 +71,13 @@ impl Remote {
         Manifest::read(self.image(digest), bytes.to_vec()).map(Some)
     }
 
-    pub(super) fn image(&self, digest: Digest) -> ImageRef {
+    pub(crate) fn image(&self, digest: Digest) -> ImageRef {
         self.repository.image(digest)
     }
 
     /// Asks one small question: within the limit as a whole, and once more with a new token if the one at hand was not taken. `None` is
     /// the registry's own “there is no such thing”.
-    pub(super) async fn ask<T, F>(
+    pub(crate) async fn ask<T, F>(
         &self,
         reference: &Reference,
         operation: RegistryOperation,
@@ -102,11 +102,20 @@ impl Remote {
                 Err(cause) => Err(self.failed(what, cause)),
             }
         };
-        tokio::time::timeout(self.silence, asked).await.unwrap_or_else(|_| Err(silent(what, self.silence)))
+        self.within_silence(what, asked).await
+    }
+
+    /// Lets something small take no longer than the registry may be silent.
+    pub(crate) async fn within_silence<T>(
+        &self,
+        what: &str,
+        work: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        tokio::time::timeout(self.silence, work).await.unwrap_or_else(|_| Err(silent(what, self.silence)))
     }
 
     /// Gets a new token. The client keeps silent about one that it could not get for itself: here the reason comes out.
-    pub(super) async fn renew(
+    pub(crate) async fn renew(
         &self,
         reference: &Reference,
         operation: RegistryOperation,
@@ -117,7 +126,7 @@ impl Remote {
     }
 
     /// Stores a manifest under a tag or its own digest, and looks whether it is what lies there.
-    pub(super) async fn put_manifest(
+    pub(crate) async fn put_manifest(
         &self,
         manifest: &Manifest,
         at: Place<'_>,
@@ -157,14 +166,18 @@ impl Remote {
         }
     }
 
-    pub(super) fn failed(&self, what: &str, cause: Cause) -> RegistryError {
+    pub(crate) fn broken(&self, what: &str, error: std::io::Error) -> RegistryError {
+        self.failed(what, Cause::IoError(error))
+    }
+
+    pub(crate) fn failed(&self, what: &str, cause: Cause) -> RegistryError {
         failed(what, cause, &self.credentials)
     }
 }
 
 /// Where a manifest is stored.
 #[derive(Clone, Copy)]
-pub(super) enum Place<'a> {
+pub(crate) enum Place<'a> {
     Tag(&'a str),
     /// Under its own digest only.
     Digest,

@@ -93,6 +93,25 @@ impl Pusher {
         })
     }
 
+    pub(crate) async fn get_manifest(&self, digest: Digest) -> Value {
+        serde_json::from_slice(&self.get_manifest_bytes(digest).await).unwrap()
+    }
+
+    pub(crate) async fn get_manifest_bytes(&self, digest: Digest) -> Vec<u8> {
+        self.get(&format!("{}/manifests/{digest}", self.root)).await
+    }
+
+    pub(crate) async fn get_blob(&self, digest: &Value) -> Vec<u8> {
+        self.get(&format!("{}/blobs/{}", self.root, digest.as_str().unwrap())).await
+    }
+
+    async fn get(&self, url: &str) -> Vec<u8> {
+        let accepted = format!("{OCI}, {DOCKER}, application/vnd.oci.image.index.v1+json");
+        let answer = self.request(Method::GET, url).header("accept", accepted).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{url}");
+        answer.bytes().await.unwrap().to_vec()
+    }
+
     pub(crate) async fn delete(&self, digest: Digest) {
         let url = format!("{}/manifests/{digest}", self.root);
         let answer = self.request(Method::DELETE, &url).send().await.unwrap();
