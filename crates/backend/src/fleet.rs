@@ -132,9 +132,13 @@ pub trait Fleet: Send + Sync {
     /// When there are more than that, the `drained` ones go first: their gateway has stopped sending to them and they
     /// are idle. The call returns when the wish is recorded, not when it is fulfilled.
     ///
+    /// `fence` is that of the lease [`Lease::SCALER`](crate::Lease::SCALER), under which its holder scales all workloads.
+    /// A younger one that has scaled a workload counts also after the workload was removed and applied again.
+    ///
     /// # Errors
     ///
-    /// [`Conflict`](crate::ErrorKind::Conflict) when a younger `fence` has scaled this workload,
+    /// [`Conflict`](crate::ErrorKind::Conflict) when a younger `fence` has scaled this workload or an earlier one of its
+    /// name, or, where the backend sees it, has been given out,
     /// [`NotFound`](crate::ErrorKind::NotFound), [`Capacity`](crate::ErrorKind::Capacity) where the backend knows at
     /// once that it cannot hold them, [`Unavailable`](crate::ErrorKind::Unavailable).
     async fn scale(

@@ -35,12 +35,18 @@ impl fmt::Display for Fence {
 /// A lease that was held when the call that returned it was answered.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Lease {
-    /// What it is for, for example `scaler`.
+    /// What it is for, for example [`SCALER`](Self::SCALER).
     pub name: String,
     /// Who holds it.
     pub holder: String,
     /// The fence under which the holder acts.
     pub fence: Fence,
+}
+
+impl Lease {
+    /// The name of the lease whose holder scales: its fences, and no other lease's, are those of
+    /// [`Fleet::scale`](crate::Fleet::scale).
+    pub const SCALER: &str = "scaler";
 }
 
 /// Leases: at most one holder a name at a time, each with a [`Fence`] above all earlier ones.

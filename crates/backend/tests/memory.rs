@@ -26,12 +26,13 @@ async fn the_artifacts_conform() {
 #[tokio::test]
 async fn r_run_2_the_backend_conforms() {
     let python = || Environment::Interpreter { python: "/usr/bin/python3".into() };
-    conformance::backend(&conformance::Subject {
+    let subject = conformance::Subject {
         backend: &MemoryBackend::unreachable(),
         workload: &|id| Workload::new(id, Program::script("score.py"), python()),
         patience: Duration::from_secs(5),
-    })
-    .await;
+    };
+    conformance::backend(&subject).await;
+    conformance::fences(&subject, &MemoryLeases::new()).await;
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ impl Leadership {
         let leases = self.leases.as_ref()?;
         if self.asked.is_none_or(|asked| now.saturating_sub(asked) >= LEASE_REFRESH) {
             self.asked = Some(now);
-            let asked = leases.acquire(LEASE, &self.holder, LEASE_TTL);
+            let asked = leases.acquire(Lease::SCALER, &self.holder, LEASE_TTL);
             match tokio::time::timeout(LEASE_REFRESH, asked).await {
                 Ok(Ok(Some(lease))) => self.held = Some((lease, now.saturating_add(LEASE_TTL))),
                 Ok(Ok(None)) => self.held = None,
@@ -45,7 +45,5 @@ impl Leadership {
     }
 }
 
-/// The lease of whoever scales.
-const LEASE: &str = "scaler";
 const LEASE_TTL: Duration = Duration::from_secs(15);
 const LEASE_REFRESH: Duration = Duration::from_secs(3);

@@ -31,8 +31,9 @@
 //!
 //! # Scaling
 //!
-//! The number is set through the scale subresource, after the fence was noted on the Deployment, both only if nobody has changed
-//! it meanwhile: a deposed leader gets a `Conflict`. Drained replicas go first among those that are ready. A
+//! The number is set through the scale subresource, after the fence was compared with that of the lease `scaler` and noted on the
+//! Deployment, both only if nobody has changed it meanwhile: a deposed leader gets a `Conflict`, also from a workload that was
+//! removed and applied again. Drained replicas go first among those that are ready. A
 //! HorizontalPodAutoscaler or a ScaledObject of KEDA with the same target is a `Conflict` at apply and at scale.
 //!
 //! # Replicas and states

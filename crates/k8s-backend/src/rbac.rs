@@ -257,7 +257,7 @@ const GRANTS: &[Grant] = {
         // Replicas are followed.
         grant(Gateway, Always, "apps", "deployments", &["list", "watch"]),
         grant(Gateway, Always, "", "pods", &["list", "watch"]),
-        // One gateway scales: the holder of the lease.
+        // One gateway scales: the holder of the lease, who looks at it again before each change.
         grant(Gateway, Scaling, "coordination.k8s.io", "leases", &["create", "get", "update"]),
         // The fence is read and written, then the number.
         grant(Gateway, Scaling, "apps", "deployments", &["get", "patch"]),

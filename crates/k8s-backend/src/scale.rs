@@ -1,12 +1,18 @@
 //! Scale: sets a Deployment's number of replicas, under a fence and with the drained ones going first.
 //!
-//! 1. The fence is kept in an annotation of the Deployment. A higher one than ours there means that another has taken
-//!    over; a lower one is replaced, on condition that nobody has changed the Deployment since it was read.
+//! 1. The fence is kept in an annotation of the Deployment, and in the lease [`Lease::SCALER`]. A higher one than ours in
+//!    either means that another has taken over; a lower one on the Deployment is replaced, on condition that nobody has
+//!    changed it since it was read.
 //! 2. The drained replicas get a deletion cost below that of all others and of all that were marked before. A server
 //!    without deletion cost is told to delete them by name; what comes in their place is not ready when the number is
 //!    lowered, and goes first.
 //! 3. The number is set through the scale subresource, on the same condition. So whoever was deposed in between does not
 //!    get through: the new fence has changed the Deployment.
+//!
+//! The annotation goes with its Deployment; the lease stays, and so a deposed leader is refused by a workload that was
+//! removed and applied again. The lease is read after the Deployment: a leader who takes over later and scales changes
+//! what we have read, and whatever was removed or made meanwhile has another uid. While there is no Lease object, as
+//! after somebody has deleted it, the annotation alone counts, until the next leader makes one with a higher fence.
 //!
 //! A mark means something only for the scaling that made it. One that ends without the number takes its marks back, as far
 //! as the server lets it; and each try marks with a lower cost than all before, so a mark that was left does not outdo a
@@ -29,7 +35,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use portway_backend::{BackendError, Fence, ReplicaId, WorkloadId};
+use portway_backend::{BackendError, Fence, Lease, ReplicaId, WorkloadId};
 use serde_json::json;
 
 use crate::backend::{Inner, K8sBackend};
@@ -104,9 +110,7 @@ impl<'a> Scaling<'a> {
     /// `false` if somebody else changed the Deployment in between.
     async fn attempt(&mut self) -> Result<bool, BackendError> {
         let mut deployment = self.read().await?;
-        if known_fence(&deployment).is_some_and(|known| known > self.fence) {
-            return Err(self.deposed(&deployment));
-        }
+        self.unless_deposed(&deployment).await?;
         self.inner.other_scalers.check(self.inner, self.name).await?;
         if known_fence(&deployment) != Some(self.fence) {
             let Some(fenced) = self.raise_fence(&deployment).await? else { return Ok(false) };
@@ -137,12 +141,19 @@ impl<'a> Scaling<'a> {
         Ok(found)
     }
 
-    fn deposed(&self, deployment: &Deployment) -> BackendError {
-        let known = known_fence(deployment).map(Fence::number).unwrap_or_default();
-        BackendError::conflict(format!(
-            "{} is scaled under fence {known}, {} is out of date; acquire the lease again",
-            self.id, self.fence
-        ))
+    /// Fails if there is a younger fence than ours, on the Deployment that was read or in the lease.
+    async fn unless_deposed(&self, deployment: &Deployment) -> Result<(), BackendError> {
+        let is_younger = |known: &Fence| *known > self.fence;
+        let younger = match known_fence(deployment).filter(is_younger) {
+            None => self.inner.lease_fence(Lease::SCALER).await?.filter(is_younger),
+            known => known,
+        };
+        younger.map_or(Ok(()), |younger| {
+            Err(BackendError::conflict(format!(
+                "{} is scaled under fence {younger}, {} is out of date; acquire the lease again",
+                self.id, self.fence
+            )))
+        })
     }
 
     /// The Deployment with our fence; `None` if it has changed meanwhile.

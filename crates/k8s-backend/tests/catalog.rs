@@ -435,10 +435,10 @@ async fn r_k8s_5_a_holder_that_was_asleep_scales_nothing_once_it_is_deposed() {
     assert_eq!(ask(&other, "other").await, None);
     tokio::time::advance(TTL).await;
     let second = ask(&other, "other").await.unwrap();
-    // The lease alone does not stop the first one yet: it does not know. Its order still comes before the second one's.
-    one.scale(&id, 3, &[], first.fence).await.unwrap();
+    let deposed = async || one.scale(&id, 3, &[], first.fence).await.unwrap_err().kind();
+    assert_eq!(deposed().await, ErrorKind::Conflict, "before the second one has scaled");
     other.scale(&id, 5, &[], second.fence).await.unwrap();
-    assert_eq!(one.scale(&id, 1, &[], first.fence).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(deposed().await, ErrorKind::Conflict, "and after it");
     assert_eq!(number(), 5);
     assert_eq!(ask(&one, "one").await, None);
 }

@@ -28,8 +28,10 @@ async fn r_k8s_6_the_gateways_role_is_enough_and_nothing_in_it_is_unused() {
         let gateway = backend(server.client("default")).await;
         let granted = grant(&server, Role::Gateway, &gateway);
         let both = Both { gateway: gateway.clone(), deployer: deployer.clone() };
-        conformance::backend(&Subject { backend: &both, workload: &workload, patience: PATIENCE }).await;
+        let subject = Subject { backend: &both, workload: &workload, patience: PATIENCE };
+        conformance::backend(&subject).await;
         conformance::leases(&gateway).await;
+        conformance::fences(&subject, &gateway).await;
         for kind in [DocKind::Endpoint, DocKind::Verifier] {
             changes_are_told(&gateway, kind, &deployer).await;
         }

@@ -9,7 +9,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt as _};
 use portway_backend::{
-    BackendError, Environment, ErrorKind, Fence, Fleet as _, Program, ReplicaId, Workload, WorkloadId,
+    BackendError, Environment, ErrorKind, Fence, Fleet as _, Lease, Leases as _, Program, ReplicaId,
+    Workload, WorkloadId,
 };
 use portway_k8s_backend::manifest::{Manifests, Salt, Setting, Surge};
 use portway_k8s_backend::{K8sBackend, Options, Server};
@@ -156,7 +157,7 @@ async fn r_k8s_3_pods_of_others_are_never_marked_or_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r_k8s_3_a_scale_costs_two_requests_and_never_a_list() {
+async fn r_k8s_3_a_scale_costs_three_requests_and_never_a_list() {
     let stage = Stage::new(Profile::new().with_keda()).await;
     stage.scale(5, &[], 1).await.unwrap();
     stage.server.until_watched("horizontalpodautoscalers", 1).await;
@@ -169,7 +170,8 @@ async fn r_k8s_3_a_scale_costs_two_requests_and_never_a_list() {
     for to in 6..16 {
         stage.scale(to, &[], 1).await.unwrap();
     }
-    assert_eq!(stage.server.counts().to_string(), "get deployments: 10, update deployments/scale: 10");
+    let counts = stage.server.counts().to_string();
+    assert_eq!(counts, "get deployments: 10, update deployments/scale: 10, get leases: 10");
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,6 +188,29 @@ async fn r_k8s_5_a_leader_that_is_deposed_between_reading_and_writing_does_not_g
         refused(old.await.unwrap(), ErrorKind::Conflict, "scaled under fence 8, 7 is out of date");
         assert_eq!(stage.replicas(), 5, "{verb:?} {resource}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_k8s_5_who_is_deposed_while_the_workload_is_made_anew_does_not_scale_the_new_one() {
+    let stage = Stage::new(Profile::new()).await;
+    let (lease, hour) = (Lease::SCALER, std::time::Duration::from_secs(3600));
+    let held = stage.gateway.acquire(lease, "old", hour).await.unwrap().unwrap();
+    let gate = stage.server.hold(On::next(Verb::Patch, "deployments"));
+    let (gateway, id, fence) = (stage.gateway.clone(), stage.id.clone(), held.fence);
+    let old = tokio::spawn(async move { gateway.scale(&id, 9, &[], fence).await });
+    // The lease was its own when it looked.
+    gate.arrived(1).await;
+    stage.gateway.release(held).await.unwrap();
+    let new = K8sBackend::from_client(stage.server.bystander("default"), Options::new()).await.unwrap();
+    new.acquire(lease, "new", hour).await.unwrap().unwrap();
+    let deployments = Api::<Deployment>::default_namespaced(stage.server.bystander("default"));
+    let mut again = deployments.get(&stage.deployment).await.unwrap();
+    deployments.delete(&stage.deployment, &Default::default()).await.unwrap();
+    (again.metadata.uid, again.metadata.resource_version) = (None, None);
+    deployments.create(&PostParams::default(), &again).await.unwrap();
+    drop(gate);
+    refused(old.await.unwrap(), ErrorKind::Conflict, "is out of date");
+    assert_ne!(stage.replicas(), 9);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,7 +15,9 @@ async fn r_run_2_replicas_conform() {
         workload.id = id;
         workload
     };
-    conformance::backend(&Subject { backend: &place.backend, workload: &workload, patience: PATIENCE }).await;
+    let subject = Subject { backend: &place.backend, workload: &workload, patience: PATIENCE };
+    conformance::backend(&subject).await;
+    conformance::fences(&subject, &place.backend).await;
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ pub async fn backend(subject: &Subject<'_>) {
     subject.what_does_not_exist_is_said_so().await;
 }
 
-fn id(endpoint: &str, version: &str) -> WorkloadId {
+pub(super) fn id(endpoint: &str, version: &str) -> WorkloadId {
     let legal = "a legal name";
     WorkloadId::new(endpoint.parse().expect(legal), version.parse().expect(legal))
 }
@@ -47,11 +47,11 @@ fn settled(status: &Status, count: u32) -> bool {
 }
 
 impl Subject<'_> {
-    async fn watch(&self, id: &WorkloadId) -> watch::Receiver<Arc<Status>> {
+    pub(super) async fn watch(&self, id: &WorkloadId) -> watch::Receiver<Arc<Status>> {
         accepted(self.backend.watch(id).await, "watching")
     }
 
-    async fn until(
+    pub(super) async fn until(
         &self,
         status: &mut watch::Receiver<Arc<Status>>,
         what: &str,
@@ -64,11 +64,16 @@ impl Subject<'_> {
         }
     }
 
-    async fn scale(&self, id: &WorkloadId, to: u32, drained: &[ReplicaId], fence: u64) {
+    /// Applies the subject's workload with this id.
+    pub(super) async fn apply(&self, id: &WorkloadId) {
+        accepted(self.backend.apply(&(self.workload)(id.clone())).await, "applying");
+    }
+
+    pub(super) async fn scale(&self, id: &WorkloadId, to: u32, drained: &[ReplicaId], fence: u64) {
         accepted(self.backend.scale(id, to, drained, Fence::new(fence)).await, "scaling");
     }
 
-    async fn remove(&self, id: &WorkloadId, status: &mut watch::Receiver<Arc<Status>>) {
+    pub(super) async fn remove(&self, id: &WorkloadId, status: &mut watch::Receiver<Arc<Status>>) {
         accepted(self.backend.remove(id).await, "removing");
         self.until(status, "nothing is left after remove", |status| *status == Status::absent()).await;
         accepted(self.backend.remove(id).await, "removing what does not exist");
@@ -104,7 +109,7 @@ impl Subject<'_> {
     async fn scaling_names_its_victims_and_obeys_the_fence(&self) {
         let id = id("conformance", "scale");
         let mut status = self.watch(&id).await;
-        accepted(self.backend.apply(&(self.workload)(id.clone())).await, "applying");
+        self.apply(&id).await;
         self.until(&mut status, "one replica comes", |status| settled(status, 1)).await;
 
         self.scale(&id, 3, &[], 7).await;
@@ -145,7 +150,7 @@ impl Subject<'_> {
         let (one, other) = (id("conformance-a", "bbb"), id("conformance", "a-bbb"));
         let mut status = (self.watch(&one).await, self.watch(&other).await);
         for id in [&one, &other] {
-            accepted(self.backend.apply(&(self.workload)(id.clone())).await, "applying");
+            self.apply(id).await;
         }
         self.until(&mut status.0, "one comes", |status| settled(status, 1)).await;
         let kept = self.until(&mut status.1, "the other comes", |status| settled(status, 1)).await;

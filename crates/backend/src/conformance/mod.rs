@@ -1,7 +1,7 @@
 //! The suites that every implementation of a seam must pass, memory and real ones alike.
 //!
-//! Each suite takes an implementation, uses names of its own beginning with `conformance`, cleans up after itself, and
-//! panics with a sentence that says which promise was broken. Nothing in them sleeps for a duration, except for leases
+//! Each suite takes an implementation, uses names of its own beginning with `conformance`, that of the lease to scale
+//! excepted, cleans up after itself, and panics with a sentence that says which promise was broken. Nothing in them sleeps for a duration, except for leases
 //! to run out; under a paused tokio clock that costs nothing.
 //!
 //! # Examples
@@ -17,11 +17,13 @@
 mod artifacts;
 mod backend;
 mod catalog;
+mod fences;
 mod leases;
 
 pub use artifacts::artifacts;
 pub use backend::{Subject, backend};
 pub use catalog::catalog;
+pub use fences::fences;
 pub use leases::leases;
 
 use crate::{BackendError, ErrorKind};

@@ -113,6 +113,11 @@ impl Inner {
         Ok(self.lease(name).await?.and_then(|found| found.record.holder))
     }
 
+    /// The fence of the present or last holder of a lease, as it stands on the server now.
+    pub(crate) async fn lease_fence(&self, name: &str) -> Result<Option<Fence>, BackendError> {
+        Ok(self.lease(name).await?.and_then(|found| found.record.fence))
+    }
+
     async fn try_acquire(&self, name: &str, holder: &str, ttl: Duration) -> Result<Attempt, BackendError> {
         let found = match self.lease(name).await? {
             Some(found) => found,

@@ -117,7 +117,9 @@ async fn r_k8s_1_the_backend_keeps_its_promises() {
             workload.termination_grace = Duration::from_secs(1);
             workload
         };
-        conformance::backend(&Subject { backend: &backend, workload: &make, patience: PATIENCE }).await;
+        let subject = Subject { backend: &backend, workload: &make, patience: PATIENCE };
+        conformance::backend(&subject).await;
+        conformance::fences(&subject, &backend).await;
         backend.shut_down().await.unwrap();
     })
     .await;

@@ -88,9 +88,11 @@ async fn suite(site: &Site, gateway: &Actor, deployer: &Actor) {
         workload.termination_grace = Duration::from_secs(1);
         workload
     };
-    conformance::backend(&Subject { backend: &both, workload: &make, patience: PATIENCE }).await;
+    let subject = Subject { backend: &both, workload: &make, patience: PATIENCE };
+    conformance::backend(&subject).await;
     conformance::catalog(&both.deployer).await;
     conformance::leases(&both.gateway).await;
+    conformance::fences(&subject, &both.gateway).await;
     for kind in [DocKind::Endpoint, DocKind::Verifier] {
         changes_are_told(&both.gateway, kind, &both.deployer).await;
     }

@@ -45,7 +45,9 @@ async fn r_run_4_replicas_conform_on_new_servers_and_on_old_ones() {
     for profile in [Profile::new(), Profile::old()] {
         let server = ApiServer::with_controllers(profile);
         let backend = backend(&server).await;
-        conformance::backend(&Subject { backend: &backend, workload: &workload, patience: PATIENCE }).await;
+        let subject = Subject { backend: &backend, workload: &workload, patience: PATIENCE };
+        conformance::backend(&subject).await;
+        conformance::fences(&subject, &backend).await;
         for plural in ["deployments", "replicasets", "pods", "services", "secrets", "serviceaccounts"] {
             let left = server.objects(plural, "default");
             let ours =
