@@ -4,6 +4,7 @@ pub(crate) mod blobs;
 mod client;
 pub(crate) mod copy;
 mod failure;
+mod login;
 pub(crate) mod manifest;
 pub(crate) mod remote;
 mod repository;

@@ -61,6 +61,28 @@ async fn r_img_8_r_img_2_a_registry_that_takes_tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r_img_2_a_server_of_tokens_that_fails_is_no_refusal_and_no_miss() {
+    let tokens = TokenServer::start().await;
+    let Some(server) = DockerRegistry::start(&Door::Tokens(&tokens)) else { return };
+    for (status, kind) in [
+        (503, RegistryErrorKind::Unavailable),
+        (429, RegistryErrorKind::Unavailable),
+        (403, RegistryErrorKind::Refused),
+        (404, RegistryErrorKind::Invalid),
+        (200, RegistryErrorKind::Invalid),
+    ] {
+        tokens.fail_with(status);
+        let error = server.repository("a/b").find(&key(1)).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{status}: {error}");
+    }
+    tokens.fail_with(0);
+    assert_eq!(server.repository("a/b").find(&key(1)).await.unwrap(), None);
+    drop(tokens);
+    let error = server.repository("a/b").find(&key(1)).await.unwrap_err();
+    assert_eq!(error.kind(), RegistryErrorKind::Unavailable, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r_img_2_wrong_credentials_are_refused_and_never_repeated() {
     let tokens = TokenServer::start().await;
     for door in [Door::Password, Door::Tokens(&tokens)] {

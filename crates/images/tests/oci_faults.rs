@@ -5,6 +5,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -171,9 +172,39 @@ async fn credentials_are_not_sent_to_another_host() {
 
 /// 401 with a challenge for whoever does not say who asks.
 fn demand_password(double: &Double, fault: impl Fn(&Method, &str) -> Option<Reply> + Send + 'static) {
-    double.break_with(
-        move |method, path| if path == "/v2/" { Some(Reply::Challenges) } else { fault(method, path) },
-    );
+    double.break_with(move |method, path| {
+        if path == "/v2/" {
+            Some(Reply::Challenges("Basic realm=\"test\"".to_owned()))
+        } else {
+            fault(method, path)
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_token_that_is_no_longer_taken_is_renewed_wherever_it_is_noticed() {
+    const TOKENS: [&str; 3] = [r#"{"token": "t0"}"#, r#"{"token": "t1"}"#, r#"{"access_token": "t2"}"#];
+    let (from, to) = (Double::start().await, Double::start().await);
+    let source = OciRegistry::new(from.settings("a/b")).unwrap();
+    let target = OciRegistry::new(to.settings("ws")).unwrap().adopting_from(&source);
+    let taken = Arc::new(AtomicUsize::new(0));
+    let (now, host) = (Arc::clone(&taken), to.host().to_owned());
+    to.break_for(move |_, path, sent| {
+        let number = now.load(Ordering::SeqCst);
+        let challenge = || Reply::Challenges(format!("Bearer realm=\"http://{host}/token\",service=\"s\""));
+        match path {
+            "/token" => Some(Reply::Says(200, TOKENS[number])),
+            _ => (sent != Some(format!("Bearer t{number}").as_str())).then(challenge),
+        }
+    });
+    for (number, content) in ["one", "two", "three"].into_iter().enumerate() {
+        taken.store(number, Ordering::SeqCst);
+        let key = key(u8::try_from(number).unwrap());
+        from.pusher("a/b").image(&key, content).await;
+        let image = source.find(&key).await.unwrap().unwrap();
+        let adopted = target.adopt(&key, &image).await.unwrap();
+        assert_eq!(target.find(&key).await.unwrap(), Some(adopted));
+    }
 }
 
 #[tokio::test]

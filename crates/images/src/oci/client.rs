@@ -11,11 +11,12 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::OciSettings;
 
-pub(super) fn client(settings: &OciSettings) -> Result<Client, RegistryError> {
+/// The library's client, and a plain one for what the library does not tell.
+pub(super) fn clients(settings: &OciSettings) -> Result<(Client, reqwest::Client), RegistryError> {
     // The HTTP library takes the process's provider and panics without one. If another was installed before, that one stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    check_trust()?;
     let extra_root_certificates = settings.trusted().map(certificates).transpose()?.unwrap_or_default();
+    let plain = plain(settings, &extra_root_certificates)?;
     let protocol = if settings.is_plain_http() { ClientProtocol::Http } else { ClientProtocol::Https };
     let config = ClientConfig {
         protocol,
@@ -24,14 +25,31 @@ pub(super) fn client(settings: &OciSettings) -> Result<Client, RegistryError> {
         use_monolithic_push: true,
         // Its limit for reading would also end an upload that lasts: we watch over the time ourselves.
         connect_timeout: Some(settings.silence),
-        user_agent: concat!("portway/", env!("CARGO_PKG_VERSION")),
+        user_agent: USER_AGENT,
         ..ClientConfig::default()
     };
-    Client::try_from(config).map_err(|error| {
+    let client = Client::try_from(config).map_err(|error| {
+        let message = "could not set up a client for the registry; see that the certificates are valid";
+        RegistryError::new(RegistryErrorKind::Refused, message).with_source(error)
+    })?;
+    Ok((client, plain))
+}
+
+fn plain(settings: &OciSettings, trusted: &[Certificate]) -> Result<reqwest::Client, RegistryError> {
+    check_trust()?;
+    let trusted: Result<Vec<_>, _> =
+        trusted.iter().map(|certificate| reqwest::Certificate::from_der(&certificate.data)).collect();
+    let built = trusted.and_then(|trusted| {
+        let builder = reqwest::Client::builder().user_agent(USER_AGENT).connect_timeout(settings.silence);
+        builder.tls_certs_merge(trusted).build()
+    });
+    built.map_err(|error| {
         let message = "could not set up a client for the registry; see that the certificates are valid";
         RegistryError::new(RegistryErrorKind::Refused, message).with_source(error)
     })
 }
+
+const USER_AGENT: &str = concat!("portway/", env!("CARGO_PKG_VERSION"));
 
 /// Tries what the client library does without asking: a client with the defaults, without which it would panic.
 fn check_trust() -> Result<(), RegistryError> {

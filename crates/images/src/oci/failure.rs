@@ -68,7 +68,8 @@ fn see(cause: Cause) -> Seen {
     match cause {
         Cause::RequestError(error) => see_request(&error),
         Cause::UnauthorizedError { .. } => seen(Kind::Refused, UNAUTHORIZED),
-        Cause::AuthenticationFailure(theirs) => see_login(&theirs),
+        // Denied once, given when it was asked for again.
+        Cause::AuthenticationFailure(theirs) => seen(Kind::Unavailable, "no token was given").with(&theirs),
         Cause::RegistryError { envelope, .. } => see_envelope(&envelope),
         Cause::ServerError { code, message, .. } => see_status(code).with(&message),
         Cause::DigestError(error) => see_digest(&error),
@@ -108,14 +109,6 @@ fn see_envelope(envelope: &OciEnvelope) -> Seen {
 fn name(code: &OciErrorCode) -> String {
     let text = serde_json::to_value(code).ok();
     text.as_ref().and_then(|text| text.as_str()).unwrap_or("no").chars().take(60).collect()
-}
-
-fn see_login(theirs: &str) -> Seen {
-    // The client keeps the body of such an answer only, not its status.
-    match serde_json::from_str::<OciEnvelope>(theirs) {
-        Ok(envelope) => see_envelope(&envelope),
-        Err(_) => seen(Kind::Refused, format!("no token was given; {UNAUTHORIZED}")).with(theirs),
-    }
 }
 
 fn see_status(code: u16) -> Seen {

@@ -12,11 +12,13 @@ use portway_hashing::{Digest, ImageRef};
 use super::access::Credentials;
 use super::failure::{failed, is_absence, is_unauthorized, silent};
 use super::manifest::{ACCEPTED, Manifest};
-use super::{OciSettings, Repository, client};
+use super::{OciSettings, Repository, client, login};
 
 pub(crate) struct Remote {
     pub(crate) repository: Repository,
     pub(super) client: Client,
+    plain: reqwest::Client,
+    scheme: &'static str,
     pub(super) auth: RegistryAuth,
     pub(super) credentials: Credentials,
     pub(super) silence: Duration,
@@ -25,10 +27,11 @@ pub(crate) struct Remote {
 impl Remote {
     pub(crate) fn new(settings: &OciSettings) -> Result<Self, RegistryError> {
         let credentials = settings.access.credentials(&settings.repository)?;
-        let client = client::client(settings)?;
+        let (client, plain) = client::clients(settings)?;
         let auth = credentials.for_client();
         let repository = settings.repository.clone();
-        Ok(Self { repository, client, auth, credentials, silence: settings.silence })
+        let scheme = if settings.is_plain_http() { "http" } else { "https" };
+        Ok(Self { repository, client, plain, scheme, auth, credentials, silence: settings.silence })
     }
 
     pub(crate) fn tagged(&self, tag: &str) -> Reference {
@@ -88,7 +91,7 @@ impl Remote {
         F: Future<Output = ClientResult<T>> + Send,
     {
         let asked = async {
-            self.client.store_auth_if_needed(self.repository.host(), &self.auth).await;
+            self.client.store_auth_if_needed(reference.resolve_registry(), &self.auth).await;
             let cause = match question().await {
                 Err(cause) if is_unauthorized(&cause) => {
                     self.renew(reference, operation, what).await?;
@@ -121,8 +124,19 @@ impl Remote {
         operation: RegistryOperation,
         what: &str,
     ) -> Result<(), RegistryError> {
-        let asked = self.client.auth(reference, &self.auth, operation).await;
-        asked.map(drop).map_err(|cause| self.failed(what, cause))
+        match self.client.auth(reference, &self.auth, operation).await {
+            Ok(_) => Ok(()),
+            Err(cause @ Cause::AuthenticationFailure(_)) => {
+                let denial = login::denial(&self.plain, self.scheme, reference, operation, &self.credentials);
+                let cause = match denial.await {
+                    Ok(Some((code, message))) => Cause::ServerError { code, url: String::new(), message },
+                    Ok(None) => cause,
+                    Err(error) => Cause::RequestError(error),
+                };
+                Err(self.failed(what, cause))
+            }
+            Err(cause) => Err(self.failed(what, cause)),
+        }
     }
 
     /// Stores a manifest under a tag or its own digest, and looks whether it is what lies there.

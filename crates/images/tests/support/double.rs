@@ -33,11 +33,11 @@ struct State {
     blobs: HashMap<(String, String), Bytes>,
     /// What was asked: method, path and the `authorization` that came with it.
     asked: Vec<(Method, String, Option<String>)>,
-    /// What goes wrong with requests whose method and path it is given.
+    /// What goes wrong with requests whose method, path and `authorization` it is given.
     fault: Option<Fault>,
 }
 
-type Fault = Box<dyn Fn(&Method, &str) -> Option<Reply> + Send>;
+type Fault = Box<dyn Fn(&Method, &str, Option<&str>) -> Option<Reply> + Send>;
 
 /// An answer that a registry should not give.
 #[derive(Clone, Debug)]
@@ -54,8 +54,8 @@ pub(crate) enum Reply {
     HangsHalfWay(&'static str),
     /// Somewhere else.
     Redirects(String),
-    /// 401, and that it wants a password.
-    Challenges,
+    /// 401, and that challenge.
+    Challenges(String),
 }
 
 type Body = BoxBody<Bytes, io::Error>;
@@ -85,6 +85,14 @@ impl Double {
 
     /// Lets requests go wrong until [`heal`](Self::heal).
     pub(crate) fn break_with(&self, fault: impl Fn(&Method, &str) -> Option<Reply> + Send + 'static) {
+        self.break_for(move |method, path, _| fault(method, path));
+    }
+
+    /// The same, by what the caller says of itself as well.
+    pub(crate) fn break_for(
+        &self,
+        fault: impl Fn(&Method, &str, Option<&str>) -> Option<Reply> + Send + 'static,
+    ) {
         self.state().fault = Some(Box::new(fault));
     }
 
@@ -122,8 +130,9 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
     let reply = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         let sent = parts.headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
+        let fault = state.fault.as_ref().and_then(|fault| fault(&parts.method, &path, sent.as_deref()));
         state.asked.push((parts.method.clone(), path.clone(), sent));
-        state.fault.as_ref().and_then(|fault| fault(&parts.method, &path))
+        fault
     };
     // Read to the end: a client that is answered while it sends may see a reset instead of the answer.
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
@@ -144,9 +153,9 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
         Some(Reply::Truncated(start)) => cut(start, false),
         Some(Reply::HangsHalfWay(start)) => cut(start, true),
         Some(Reply::Hangs) => std::future::pending().await,
-        Some(Reply::Challenges) => {
+        Some(Reply::Challenges(challenge)) => {
             let mut answer = full(401, br#"{"errors": [{"code": "UNAUTHORIZED"}]}"#.to_vec());
-            answer.headers_mut().insert("www-authenticate", "Basic realm=\"test\"".parse().unwrap());
+            answer.headers_mut().insert("www-authenticate", challenge.parse().unwrap());
             answer
         }
         Some(Reply::Redirects(to)) => {
