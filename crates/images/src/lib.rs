@@ -34,6 +34,6 @@ pub use oci::{
 #[cfg(all(feature = "venv", unix))]
 pub use venv::VenvBuilder;
 
-#[cfg(all(doctest, feature = "venv", unix))]
+#[cfg(all(doctest, feature = "layer", feature = "venv", unix))]
 #[doc = include_str!("../README.md")]
 mod readme {}

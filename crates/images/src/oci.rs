@@ -32,8 +32,8 @@ use remote::Remote;
 
 /// A repository of an OCI registry, spoken to over HTTP: each image lies under its key's text as tag.
 ///
-/// “Not there” is only what the registry itself says in its own words (404 with `MANIFEST_UNKNOWN` or `NAME_UNKNOWN`); everything else
-/// is an error, and none of them starts a build (rule IMG-2). A tag is no proof: what lies under it must name the same key in its
+/// “Not there” is only what the registry itself says in its own words (404 with `MANIFEST_UNKNOWN`, `NAME_UNKNOWN` or Harbor's
+/// `NOT_FOUND`); everything else is an error, and none of them starts a build (rule IMG-2). A tag is no proof: what lies under it must name the same key in its
 /// annotation [`KEY_ANNOTATION`], and the digest is computed here from the bytes that came (rule IMG-4).
 ///
 /// Clones share connections and tokens. The proxy variables of the environment (`HTTPS_PROXY`, `NO_PROXY`) are heeded. TLS is rustls on

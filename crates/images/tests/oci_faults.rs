@@ -85,6 +85,20 @@ async fn r_img_2_no_failure_of_a_registry_is_a_not_there_or_starts_a_build() {
 }
 
 #[tokio::test]
+async fn r_img_2_a_registry_says_not_there_in_its_own_words() {
+    let double = Double::start().await;
+    let registry = OciRegistry::new(double.settings("a/b")).unwrap();
+    for words in [
+        UNKNOWN,
+        r#"{"errors": [{"code": "NAME_UNKNOWN", "message": "repository name not known", "detail": {"name": "a/b"}}]}"#,
+        r#"{"errors": [{"code": "NOT_FOUND", "message": "artifact a/b:v1 not found"}]}"#,
+    ] {
+        double.break_with(move |_, path| path.contains("/manifests/").then_some(Reply::Says(404, words)));
+        assert_eq!(registry.find(&key(1)).await.unwrap(), None, "{words}");
+    }
+}
+
+#[tokio::test]
 async fn r_img_2_a_registry_that_is_not_there_is_unavailable() {
     let double = Double::start().await;
     let settings = double.settings("a/b");

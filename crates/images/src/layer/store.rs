@@ -14,7 +14,7 @@ impl OciRegistry {
     /// Puts a project on top of an environment's image, and stores the result in this repository. Nothing of the environment is
     /// unpacked, and what of it lies here already is not sent again.
     ///
-    /// The image starts in [`PROJECT_FOLDER`]; apart from that it runs as the environment does. Its annotations are the environment's,
+    /// The image starts in [`PROJECT_FOLDER`](crate::PROJECT_FOLDER); apart from that it runs as the environment does. Its annotations are the environment's,
     /// with the environment as its base ([`BASE_NAME_ANNOTATION`](crate::BASE_NAME_ANNOTATION),
     /// [`BASE_DIGEST_ANNOTATION`](crate::BASE_DIGEST_ANNOTATION)) and the project's digest
     /// ([`PROJECT_ANNOTATION`](crate::PROJECT_ANNOTATION)). The same environment and layer give the same image, on every machine, under

@@ -71,24 +71,18 @@ impl Remote {
         F: Future<Output = Result<Flow, RegistryError>> + Send,
     {
         let what = format!("send the layer {} to {}", blob.digest, self.repository);
-        match self.try_send(blob, &what, open().await?).await {
-            Err(Unsent::Unauthorized) => {
-                self.renew(&self.pinned(blob.digest), RegistryOperation::Push, &what).await?;
-                match self.try_send(blob, &what, open().await?).await {
-                    Err(Unsent::Unauthorized) => {
-                        let cause = Cause::UnauthorizedError { url: String::new() };
-                        Err(self.failed(&what, cause))
-                    }
-                    Err(Unsent::Failed(error)) => Err(error),
-                    Ok(()) => Ok(()),
-                }
-            }
-            Err(Unsent::Failed(error)) => Err(error),
-            Ok(()) => Ok(()),
+        let first = self.try_send(blob, &what, open().await?).await?;
+        if first == Sent::Stored {
+            return Ok(());
+        }
+        self.renew(&self.pinned(blob.digest), RegistryOperation::Push, &what).await?;
+        match self.try_send(blob, &what, open().await?).await? {
+            Sent::Stored => Ok(()),
+            Sent::Unauthorized => Err(self.failed(&what, Cause::UnauthorizedError { url: String::new() })),
         }
     }
 
-    async fn try_send(&self, blob: &Descriptor, what: &str, flow: Flow) -> Result<(), Unsent> {
+    async fn try_send(&self, blob: &Descriptor, what: &str, flow: Flow) -> Result<Sent, RegistryError> {
         let progress = Arc::new(Progress::default());
         let watched = Arc::clone(&progress);
         let flow = flow.map(move |piece| watched.watch(piece));
@@ -97,13 +91,13 @@ impl Remote {
         let sent = self.while_it_moves(sent, &progress, blob.size).await;
         // What went wrong with the source is the reason for what the target says.
         if let Some(error) = progress.take_failure() {
-            return Err(Unsent::Failed(self.broken(what, error)));
+            return Err(self.broken(what, error));
         }
         match sent {
-            None => Err(Unsent::Failed(silent(what, self.silence))),
-            Some(Ok(_)) => Ok(()),
-            Some(Err(cause)) if is_unauthorized(&cause) => Err(Unsent::Unauthorized),
-            Some(Err(cause)) => Err(Unsent::Failed(self.failed(what, cause))),
+            None => Err(silent(what, self.silence)),
+            Some(Ok(_)) => Ok(Sent::Stored),
+            Some(Err(cause)) if is_unauthorized(&cause) => Ok(Sent::Unauthorized),
+            Some(Err(cause)) => Err(self.failed(what, cause)),
         }
     }
 
@@ -131,10 +125,11 @@ impl Remote {
     }
 }
 
-enum Unsent {
+#[derive(PartialEq, Eq)]
+enum Sent {
+    Stored,
     /// The token at hand was not taken.
     Unauthorized,
-    Failed(RegistryError),
 }
 
 /// What is known of a blob on its way: the client keeps both to itself.

@@ -10,8 +10,10 @@ use super::access::Credentials;
 
 /// Whether the registry itself says that there is no such manifest. A bare 404 may come from anything on the way.
 pub(super) fn is_absence(cause: &Cause) -> bool {
-    let absent =
-        |code: &OciErrorCode| matches!(code, OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown);
+    // `NOT_FOUND` is not in the standard: it is what Harbor says.
+    let absent = |code: &OciErrorCode| {
+        matches!(code, OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown | OciErrorCode::NotFound)
+    };
     match cause {
         Cause::RegistryError { envelope, .. } => {
             !envelope.errors.is_empty() && envelope.errors.iter().all(|error| absent(&error.code))
