@@ -14,6 +14,29 @@ use crate::{ImageError, Reaction};
 ///
 /// A [`Deployer`](crate::Deployer) that has one ([`Deployer::project_images`](crate::Deployer::project_images)) stores no packed
 /// project among the artifacts.
+///
+/// # Examples
+///
+/// ```
+/// use async_trait::async_trait;
+/// use portway_backend::{Digest, ProjectLayer, SCORING_SERVER};
+/// use portway_deployer::{ImageError, PackedProject, ProjectImage, ProjectImages};
+///
+/// /// Pushes nothing: it shows what there is to push.
+/// struct Shown;
+///
+/// #[async_trait]
+/// impl ProjectImages for Shown {
+///     async fn with_project(&self, image: &str, project: &PackedProject) -> Result<ProjectImage, ImageError> {
+///         let mut pack = Vec::new();
+///         project.write_to(&mut pack)?;
+///         let layer = ProjectLayer { folder: "/srv/project".into(), server: "/srv/server.py".into() };
+///         println!("on {image}: a pack in {} and {SCORING_SERVER:.40} in {}", layer.folder, layer.server);
+///         let reference = format!("registry.example/projects@{}", Digest::of(&pack));
+///         Ok(ProjectImage { reference, layer, bytes: pack.len() as u64, new: true })
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait ProjectImages: Send + Sync {
     /// The image that is `image` with `project` on top, where the replicas find it; also that of an earlier call, if it is

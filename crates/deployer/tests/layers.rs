@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use portway_backend::{Digest, EntryStyle, Environment, Phase, ProjectLayer, Workload};
 use portway_deployer::{
     Deployer, Event, GivenImage, ImageError, OperationState, PackedProject, ProjectImage, ProjectImages,
-    Reaction, Source, Step, Tags, VersionChange,
+    Reaction, Source, Step, Tags,
 };
 use support::*;
 
@@ -198,9 +198,7 @@ async fn an_update_that_fails_brings_the_old_image_back() {
     world.deployed().await;
     let before = world.backend.applied(&id("first"));
     world.backend.stage(Phase::Failed, "exit status 1");
-    let mut change = VersionChange::default();
-    change.source = Some(world.other_source());
-    let operation = world.deployer.update_version(&iris(), &version("first"), change).await.unwrap();
+    let operation = world.updating(world.other_source()).await;
     operation.wait().await.unwrap_err();
     assert!(events(&operation).await.contains(&Event::Restored(id("first"))));
     assert_eq!(world.backend.applied(&id("first")), before);

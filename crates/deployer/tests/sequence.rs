@@ -13,7 +13,7 @@ use portway_backend::{Artifacts, DocKind, EntryStyle, Environment, ErrorKind, Ph
 use portway_deploy_config::{Amounts, Capacity, DeploymentConfig, MemoryMib, Millicores, Node};
 use portway_deployer::{
     Code, DeployError, Event, Image, ImageError, ImageOrigin, ImageRequest, ImageSource, OperationState,
-    Reaction, Source, Step, Tags, VersionChange,
+    Reaction, Source, Step, Tags,
 };
 use portway_hashing::resolve::BuildLog;
 use support::*;
@@ -248,9 +248,7 @@ async fn an_update_that_fails_brings_the_old_source_back() {
     world.deployed().await;
     let before = world.backend.applied(&id("first"));
     world.backend.stage(Phase::Failed, "exit status 1");
-    let mut change = VersionChange::default();
-    change.source = Some(world.other_source());
-    let operation = world.deployer.update_version(&iris(), &version("first"), change).await.unwrap();
+    let operation = world.updating(world.other_source()).await;
     operation.wait().await.unwrap_err();
     assert!(events(&operation).await.contains(&Event::Restored(id("first"))));
     assert_eq!(world.backend.applied(&id("first")), before);
@@ -261,9 +259,7 @@ async fn an_update_that_fails_brings_the_old_source_back() {
 async fn an_update_rolls_new_source_out_and_deletes_the_old_project() {
     let world = World::new();
     world.deployed().await;
-    let mut change = VersionChange::default();
-    change.source = Some(world.other_source());
-    let operation = world.deployer.update_version(&iris(), &version("first"), change).await.unwrap();
+    let operation = world.updating(world.other_source()).await;
     operation.wait().await.unwrap();
     let applied = world.backend.applied(&id("first")).unwrap();
     assert_eq!(applied.program.script.as_deref(), Some("serve.py"));

@@ -11,7 +11,9 @@ use portway_backend::{
     Status, Workload, WorkloadId,
 };
 use portway_deploy_config::{EndpointSpec, ServiceName, Share, VersionName, VersionSpec};
-use portway_deployer::{Deployer, Event, GivenImage, ImageSource, Operation, ProjectImages, Source};
+use portway_deployer::{
+    Deployer, Event, GivenImage, ImageSource, Operation, ProjectImages, Source, VersionChange,
+};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -70,6 +72,13 @@ impl World {
     pub(crate) async fn deployed(&self) {
         let operation = self.deployer.deploy(endpoint("iris", "first"), self.source()).await.unwrap();
         operation.wait().await.unwrap();
+    }
+
+    /// An update of the first version's source, which has begun.
+    pub(crate) async fn updating(&self, source: Source) -> Operation {
+        let mut change = VersionChange::default();
+        change.source = Some(source);
+        self.deployer.update_version(&iris(), &version("first"), change).await.unwrap()
     }
 
     pub(crate) async fn document(&self, kind: DocKind, name: &str) -> Option<String> {
