@@ -176,7 +176,7 @@ mod tests {
 
     fn deployment(change: impl FnOnce(&mut Value)) -> Deployment {
         let mut value = json!({
-            "metadata": {"name": "iris", "labels": labels(&id()), "annotations": {"portway.dev/owner": "portway"}},
+            "metadata": {"name": "iris", "labels": labels(&id(), "portway"), "annotations": {"portway.dev/owner": "portway"}},
             "spec": {"replicas": 1, "selector": {}, "template": {"spec": {"containers": [{"name": "replica", "image": "a"}]}}},
         });
         change(&mut value);

@@ -13,8 +13,8 @@
 //! | leases | a Lease each, with the fence as an annotation | whoever contends for it |
 //!
 //! All of it bears the label `app.kubernetes.io/managed-by: portway`, and the annotation `portway.dev/owner` says whose it is
-//! ([`Options::owner`]). What is another's is never touched: `Conflict` names the owner. [`manifest`] says what a workload
-//! becomes, field by field.
+//! ([`Options::owner`]). What is another's is never touched: `Conflict` names the owner. Nor is it shown: replicas and documents
+//! are found by a label with the owner. [`manifest`] says what a workload becomes, field by field.
 //!
 //! # Applying
 //!

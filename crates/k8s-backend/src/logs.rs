@@ -19,7 +19,9 @@ use portway_backend::{BackendError, WorkloadId};
 use crate::backend::Inner;
 use crate::error::refused;
 use crate::finding::quoted;
-use crate::names::{CONTAINER, WORKLOAD, object_name};
+use crate::names::{CONTAINER, object_name, replicas_of};
+use crate::ownership;
+use crate::part::DEPLOYMENT;
 
 /// Logs that are read at once.
 const AT_ONCE: usize = 8;
@@ -35,16 +37,18 @@ impl Inner {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](portway_backend::ErrorKind::NotFound) when there is neither a Deployment nor a pod.
+    /// [`NotFound`](portway_backend::ErrorKind::NotFound) when there is neither a Deployment nor a pod of ours.
     pub(crate) async fn workload_logs(&self, id: &WorkloadId, lines: usize) -> Result<String, BackendError> {
         let name = object_name(id);
         let pods = self.api::<Pod>();
-        let found = pods.list(&ListParams::default().labels(&format!("{WORKLOAD}={name}"))).await;
+        let owner = &self.options.owner;
+        let found = pods.list(&ListParams::default().labels(&replicas_of(&name, owner))).await;
         let mut found = found.map_err(|error| refused(&format!("list the replicas of {id}"), error))?.items;
         if found.is_empty() {
             let deployment = self.api::<Deployment>().get_opt(&name).await;
             let deployment = deployment.map_err(|error| refused(&format!("look for {id}"), error))?;
-            if deployment.is_none() {
+            let is_ours = |found: &Deployment| ownership::check(DEPLOYMENT, &found.metadata, owner).is_ok();
+            if !deployment.as_ref().is_some_and(is_ours) {
                 return Err(BackendError::not_found(format!("there is no workload {id}; apply it first")));
             }
         }

@@ -32,7 +32,7 @@ pub(crate) const SALT: &str = "portway.dev/config-salt";
 pub(crate) const DOCUMENT: &str = "portway.dev/document";
 /// The annotation with the full name of a document or lease, which the object's own name shortens.
 pub(crate) const FULL_NAME: &str = "portway.dev/name";
-/// The annotation that says which deployer owns an object; of documents a label as well.
+/// The annotation that says which deployer owns an object; of documents, and of what belongs to a workload, a label as well.
 pub(crate) const OWNER: &str = "portway.dev/owner";
 /// The annotation with the number of the highest fence that scaled a workload or held a lease.
 pub(crate) const FENCE: &str = "portway.dev/fence";
@@ -76,8 +76,28 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Selects the replicas of the workload whose objects are called `name`.
+pub(crate) fn replicas_of(name: &str, owner: &str) -> String {
+    format!("{WORKLOAD}={name},{OWNER}={}", owner_label(owner))
+}
+
+/// The owner, if a label can say it; a digest otherwise.
+pub(crate) fn owner_label(owner: &str) -> String {
+    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = owner.as_bytes();
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    if bytes.len() <= 63
+        && alphanumeric(bytes.first())
+        && alphanumeric(bytes.last())
+        && bytes.iter().all(legal)
+    {
+        return owner.to_owned();
+    }
+    format!("owner-{}", short_digest(bytes))
+}
+
 /// The labels of everything that belongs to a workload.
-pub(crate) fn labels(id: &WorkloadId) -> BTreeMap<String, String> {
+pub(crate) fn labels(id: &WorkloadId, owner: &str) -> BTreeMap<String, String> {
     let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     BTreeMap::from([
         label(MANAGED_BY, MANAGER),
@@ -85,6 +105,7 @@ pub(crate) fn labels(id: &WorkloadId) -> BTreeMap<String, String> {
         label(WORKLOAD, &object_name(id)),
         label(ENDPOINT, id.endpoint.as_ref()),
         label(VERSION, id.version.as_ref()),
+        label(OWNER, &owner_label(owner)),
     ])
 }
 
@@ -123,8 +144,8 @@ mod tests {
     #[test]
     fn labels_name_the_workload() {
         let id = id("iris", "first");
-        assert_eq!(workload_of(&labels(&id)), Some(id.clone()));
-        let mut foreign = labels(&id);
+        assert_eq!(workload_of(&labels(&id, "portway")), Some(id.clone()));
+        let mut foreign = labels(&id, "portway");
         foreign.insert(MANAGED_BY.to_owned(), "helm".to_owned());
         assert_eq!(workload_of(&foreign), None);
     }

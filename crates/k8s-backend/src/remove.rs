@@ -7,7 +7,7 @@ use portway_backend::{BackendError, WorkloadId};
 
 use crate::backend::{Inner, K8sBackend};
 use crate::error::refused;
-use crate::names::{WORKLOAD, object_name};
+use crate::names::{object_name, replicas_of};
 use crate::ownership;
 use crate::part::{DEPLOYMENT, Part, kinds};
 
@@ -59,7 +59,7 @@ pub(crate) async fn remove(backend: &K8sBackend, id: &WorkloadId) -> Result<(), 
 /// Fails if replicas stand whose Deployment is gone: whoever deletes it alone leaves its ReplicaSets, which keep them
 /// running and on which no role of ours has a right.
 async fn none_left_behind(inner: &Inner, id: &WorkloadId, name: &str) -> Result<(), BackendError> {
-    let selector = format!("{WORKLOAD}={name}");
+    let selector = replicas_of(name, &inner.options.owner);
     let pods = inner.api::<Pod>().list_metadata(&ListParams::default().labels(&selector)).await;
     let pods = pods.map_err(|error| refused(&format!("look for replicas that {id} left behind"), error))?;
     let standing = pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).count();

@@ -11,8 +11,8 @@ use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PropagationPolicy};
 use portway_backend::conformance::Subject;
 use portway_backend::{
-    Backend as _, BackendError, Environment, ErrorKind, Fence, Fleet as _, Program, Workload, WorkloadId,
-    conformance,
+    Backend as _, BackendError, Environment, ErrorKind, Fence, Fleet as _, Program, Status, Workload,
+    WorkloadId, conformance,
 };
 use portway_k8s_backend::rbac::{Features, Role};
 use portway_k8s_backend::{K8sBackend, Options};
@@ -192,6 +192,36 @@ async fn r_k8s_1_conflicts_and_drift_are_told_apart_on_old_and_new_servers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r_k8s_2_of_two_owners_each_sees_its_own_replicas_alone() {
+    let server = ApiServer::with_controllers(Profile::new());
+    let mut options = Options::new();
+    options.owner = "blue".into();
+    let blue = K8sBackend::from_client(server.client("default"), options).await.unwrap();
+    let green = backend(&server).await;
+    let (mut theirs, mut ours) =
+        (blue.watch(&iris().id).await.unwrap(), green.watch(&iris().id).await.unwrap());
+    blue.apply(&iris()).await.unwrap();
+    theirs.wait_for(|status| status.ready() == 3).await.unwrap();
+    says(
+        &green.apply(&iris()).await.unwrap_err(),
+        ErrorKind::Conflict,
+        &["belongs to the deployer \"blue\""],
+    );
+    says(&green.logs(&iris().id, 1).await.unwrap_err(), ErrorKind::NotFound, &["there is no workload"]);
+    // Of a workload of its own, which it is told of later than of all that came before.
+    let mut other = iris();
+    other.id = WorkloadId::new("tulip".parse().unwrap(), "first".parse().unwrap());
+    green.apply(&other).await.unwrap();
+    green.watch(&other.id).await.unwrap().wait_for(|status| status.ready() == 3).await.unwrap();
+    assert_eq!(**ours.borrow_and_update(), Status::absent());
+
+    blue.remove(&iris().id).await.unwrap();
+    green.apply(&iris()).await.unwrap();
+    ours.wait_for(|status| status.ready() == 3).await.unwrap();
+    theirs.wait_for(|status| **status == Status::absent()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn r_k8s_1_drift_that_the_watch_shows_is_put_back_and_a_deleted_deployment_is_not() {
     let server = ApiServer::with_controllers(Profile::new());
     let backend = backend(&server).await;
@@ -361,8 +391,9 @@ async fn r_k8s_1_replicas_that_a_deleted_deployment_left_behind_are_not_called_r
     let client = server.bystander("default");
     Api::<Deployment>::default_namespaced(client.clone()).delete(&name, &orphan).await.unwrap();
     server.until(|server| standing(server)[0] == 0).await;
-    let remedy =
-        format!("kubectl delete replicaset,pod --namespace default --selector portway.dev/workload={name}");
+    let remedy = format!(
+        "kubectl delete replicaset,pod --namespace default --selector portway.dev/workload={name},portway.dev/owner=portway"
+    );
     says(&backend.remove(&iris().id).await.unwrap_err(), ErrorKind::Conflict, &["3 replicas", &remedy]);
     assert_eq!(standing(&server), [0; 5], "the rest is gone");
     let selected = ListParams::default().labels(&format!("portway.dev/workload={name}"));

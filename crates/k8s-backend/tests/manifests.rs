@@ -326,7 +326,7 @@ fn r_k8s_1_the_digest_cannot_be_guessed_without_the_salt() {
 #[test]
 fn r_k8s_1_the_digest_tells_each_change_that_needs_new_replicas() {
     type Change = fn(&mut Workload, &mut Options);
-    let changes: [Change; 27] = [
+    let changes: [Change; 28] = [
         |workload, _| workload.id.version = "other".parse().unwrap(),
         |workload, _| workload.environment = Environment::Image { reference: "other".to_owned() },
         |workload, _| workload.program.script = Some("other.py".to_owned()),
@@ -349,6 +349,7 @@ fn r_k8s_1_the_digest_tells_each_change_that_needs_new_replicas() {
         |workload, _| workload.probe.failure_threshold = workload.probe.failure_threshold.saturating_add(1),
         |workload, _| drop(workload.variables.insert("A".to_owned(), String::new())),
         |workload, _| workload.termination_grace += Duration::from_secs(1),
+        |_, options| options.owner = "other".to_owned(),
         |_, options| options.pull_secrets.push("registry".to_owned()),
         |_, options| drop(options.node_selector.insert("pool".to_owned(), String::new())),
         |_, options| options.tolerations.push(Toleration::of("gpu")),
@@ -367,11 +368,9 @@ fn r_k8s_1_the_digest_tells_each_change_that_needs_new_replicas() {
         let before = seen.insert(of(change), Some(place));
         assert_eq!(before, None, "change {place} gives no digest of its own");
     }
-    for same in [
-        (|workload, _| workload.initial_replicas = 7) as Change,
-        |_, options| options.namespace = "other".to_owned(),
-        |_, options| options.owner = "other".to_owned(),
-    ] {
+    for same in [(|workload, _| workload.initial_replicas = 7) as Change, |_, options| {
+        options.namespace = "other".to_owned()
+    }] {
         assert!(seen.contains_key(&of(same)), "this needs no new replicas");
     }
 }

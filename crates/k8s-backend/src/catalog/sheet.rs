@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::kept::{Kept, Standing, text};
-use crate::names::{DOCUMENT, FULL_NAME, OWNER, short_digest};
+use crate::names::{DOCUMENT, FULL_NAME, OWNER, owner_label};
 
 /// An object that can hold a document.
 pub(super) trait Sheet:
@@ -130,22 +130,7 @@ pub(super) fn selector(owner: &str, kind: DocKind) -> String {
 }
 
 fn labels(owner: &str, kind: DocKind) -> [(&'static str, String); 2] {
-    [(DOCUMENT, kind.as_str().to_owned()), (OWNER, as_label(owner))]
-}
-
-/// The owner, if a label can say it; a digest otherwise.
-fn as_label(owner: &str) -> String {
-    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = owner.as_bytes();
-    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    if bytes.len() <= 63
-        && alphanumeric(bytes.first())
-        && alphanumeric(bytes.last())
-        && bytes.iter().all(legal)
-    {
-        return owner.to_owned();
-    }
-    format!("owner-{}", short_digest(bytes))
+    [(DOCUMENT, kind.as_str().to_owned()), (OWNER, owner_label(owner))]
 }
 
 /// The entry of an object that is the document.
@@ -263,9 +248,9 @@ mod tests {
 
     #[test]
     fn owners_that_no_label_can_say_have_a_digest() {
-        assert_eq!(as_label("team-a.blue"), "team-a.blue");
+        assert_eq!(owner_label("team-a.blue"), "team-a.blue");
         for owner in ["", "-a", "a_", "a b", "ü", &"a".repeat(64)] {
-            let label = as_label(owner);
+            let label = owner_label(owner);
             assert!(label.starts_with("owner-") && label.len() == 14, "{label}");
         }
     }

@@ -106,7 +106,7 @@ fn metadata(workload: &Workload, options: &Options) -> ObjectMeta {
     ObjectMeta {
         name: Some(names::object_name(&workload.id)),
         namespace: Some(options.namespace.clone()),
-        labels: Some(names::labels(&workload.id)),
+        labels: Some(names::labels(&workload.id, &options.owner)),
         annotations: Some(owner),
         ..ObjectMeta::default()
     }

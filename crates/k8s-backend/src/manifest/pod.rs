@@ -48,7 +48,8 @@ pub(super) fn template(workload: &Workload, setting: Setting<'_>) -> PodTemplate
         volumes: (!folders.is_empty()).then(|| folders.iter().map(|(name, _)| empty(name)).collect()),
         ..PodSpec::default()
     };
-    let metadata = ObjectMeta { labels: Some(names::labels(&workload.id)), ..ObjectMeta::default() };
+    let metadata =
+        ObjectMeta { labels: Some(names::labels(&workload.id, &options.owner)), ..ObjectMeta::default() };
     PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) }
 }
 

@@ -190,7 +190,7 @@ mod tests {
         let mut pod = json!({
             "metadata": {
                 "name": format!("pod-{number}-{incarnation}"), "uid": format!("{number}-{incarnation}"),
-                "resourceVersion": revision.to_string(), "labels": labels(&id(number)),
+                "resourceVersion": revision.to_string(), "labels": labels(&id(number), "portway"),
             },
             "status": {"podIP": format!("10.0.0.{number}"), "phase": "Running", "conditions": [
                 {"type": "Ready", "status": if is_ready { "True" } else { "False" }},

@@ -20,7 +20,7 @@ use super::Known;
 use crate::backend::Inner;
 use crate::connect::WATCH_SECONDS;
 use crate::error::refused;
-use crate::names::{COMPONENT, MANAGED_BY, MANAGER, REPLICA};
+use crate::names::{COMPONENT, MANAGED_BY, MANAGER, OWNER, REPLICA, owner_label};
 
 /// How far the first list of a kind has come.
 #[derive(Clone, Debug, Default)]
@@ -36,9 +36,12 @@ pub(super) enum Progress {
 pub(super) async fn follow(backend: Weak<Inner>, known: Arc<Known>) {
     let Some(inner) = backend.upgrade() else { return };
     let (deployments, pods) = (inner.api::<Deployment>(), inner.api::<Pod>());
+    let owner = owner_label(&inner.options.owner);
     drop(inner);
-    let deployments = Follower { what: "Deployments", kind: 0, known: &known, api: deployments };
-    let pods = Follower { what: "pods", kind: 1, known: &known, api: pods };
+    let ours = format!("{MANAGED_BY}={MANAGER},{COMPONENT}={REPLICA},{OWNER}={owner}");
+    let deployments =
+        Follower { what: "Deployments", kind: 0, known: &known, api: deployments, ours: ours.clone() };
+    let pods = Follower { what: "pods", kind: 1, known: &known, api: pods, ours };
     let saw_deployment = |event: Event<Deployment>| {
         if let Event::InitApply(deployment) | Event::Apply(deployment) = &event
             && let Some(inner) = backend.upgrade()
@@ -56,6 +59,8 @@ struct Follower<'a, K> {
     kind: usize,
     known: &'a Known,
     api: Api<K>,
+    /// Selects what is followed.
+    ours: String,
 }
 
 impl<K> Follower<'_, K>
@@ -63,8 +68,7 @@ where
     K: Resource + Clone + DeserializeOwned + fmt::Debug + Send + 'static,
 {
     async fn run(self, mut saw: impl FnMut(Event<K>)) {
-        let ours = format!("{MANAGED_BY}={MANAGER},{COMPONENT}={REPLICA}");
-        let config = watcher::Config::default().labels(&ours).timeout(WATCH_SECONDS);
+        let config = watcher::Config::default().labels(&self.ours).timeout(WATCH_SECONDS);
         let mut pause = Pause::default();
         loop {
             let mut events = pin!(watcher::watcher(self.api.clone(), config.clone()));

@@ -277,6 +277,8 @@ async fn r_k8s_1_what_others_own_is_left_alone() {
         let before = only::<Deployment>(site).await;
 
         let green = backend(site, site.options()).await;
+        until(&blue, &workload.id, |status| status.ready() == 1).await;
+        until(&green, &workload.id, |status| *status == Status::absent()).await;
         let mut changed = workload.clone();
         changed.variables.insert("A".into(), "1".into());
         says(

@@ -61,8 +61,12 @@ impl Scene {
                 "portway.dev/workload": object_name(endpoint),
                 "portway.dev/endpoint": endpoint,
                 "portway.dev/version": "first",
+                "portway.dev/owner": "portway",
             },
-            "annotations": {"portway.dev/config-digest": format!("sha256:{}", "0".repeat(64))},
+            "annotations": {
+                "portway.dev/owner": "portway",
+                "portway.dev/config-digest": format!("sha256:{}", "0".repeat(64)),
+            },
         })
     }
 
