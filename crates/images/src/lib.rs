@@ -2,6 +2,7 @@
 //!
 //! | feature | what it adds |
 //! | --- | --- |
+//! | `buildah` | `BuildahBuilder` (Linux): container images from a base, docker steps and a conda document, pushed to an `OciRegistry`; implies `oci` |
 //! | `dir` | `DirRegistry`: a folder as registry, from image key to a record of the environment that stands on this machine |
 //! | `oci` | `OciRegistry`: a repository of any OCI registry, each image under its key as tag |
 //! | `layer` | `ProjectLayer` (Unix): a packed project as one more layer of an image at a registry |
@@ -9,6 +10,8 @@
 //!
 //! Without a feature the crate is empty.
 
+#[cfg(all(feature = "buildah", target_os = "linux"))]
+mod buildah;
 #[cfg(feature = "dir")]
 mod dir;
 #[cfg(feature = "dir")]
@@ -17,9 +20,15 @@ mod environment;
 mod layer;
 #[cfg(feature = "oci")]
 mod oci;
+#[cfg(any(all(feature = "buildah", target_os = "linux"), all(feature = "venv", unix)))]
+mod packages;
+#[cfg(any(all(feature = "buildah", target_os = "linux"), all(feature = "venv", unix)))]
+mod run;
 #[cfg(all(feature = "venv", unix))]
 mod venv;
 
+#[cfg(all(feature = "buildah", target_os = "linux"))]
+pub use buildah::{BuildahBuilder, Isolation};
 #[cfg(feature = "dir")]
 pub use dir::DirRegistry;
 #[cfg(feature = "dir")]

@@ -1,6 +1,5 @@
 mod plan;
 mod probe;
-mod run;
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,10 +10,10 @@ use async_trait::async_trait;
 use portway_hashing::resolve::{BuildError, BuildErrorKind, BuildLog, ImageBuilder};
 use portway_hashing::{Digest, ImageInputs, ImageKey, ImageRef, Recipe};
 
+use crate::packages::Packages;
+use crate::run::Command;
 use crate::{DirRegistry, Environment, Interpreter};
-use plan::Plan;
-use probe::{Installer, Python};
-use run::Command;
+use probe::{Installer, NO_PYTHON, Python};
 
 /// Builds a Python venv from the pip section of a conda document, and records it in a [`DirRegistry`].
 ///
@@ -82,7 +81,7 @@ impl VenvBuilder {
     async fn venv(
         &self,
         key: &ImageKey,
-        plan: &Plan,
+        plan: &Packages,
         python: &Python,
         log: &Arc<dyn BuildLog>,
     ) -> Result<Environment, BuildError> {
@@ -102,7 +101,7 @@ impl VenvBuilder {
     async fn install(
         &self,
         folder: &Path,
-        plan: &Plan,
+        plan: &Packages,
         python: &Python,
         log: &Arc<dyn BuildLog>,
     ) -> Result<PathBuf, BuildError> {
@@ -112,16 +111,16 @@ impl VenvBuilder {
         let venv = folder.join("venv");
         let venv_python = venv.join("bin").join("python");
         let installer = python.installer()?;
-        let mut create = Command::new(&python.executable).args(["-I", "-m", "venv"]);
+        let mut create = Command::new(&python.executable, NO_PYTHON).args(["-I", "-m", "venv"]);
         if installer == Installer::Own {
             create = create.args(["--without-pip"]);
         }
         create.arg(&venv).run("create the venv", log).await?;
         let pip = match installer {
-            Installer::Own => {
-                Command::new(&python.executable).args(["-I", "-m", "pip", "--python"]).arg(&venv_python)
-            }
-            Installer::Bundled => Command::new(&venv_python).args(["-I", "-m", "pip"]),
+            Installer::Own => Command::new(&python.executable, NO_PYTHON)
+                .args(["-I", "-m", "pip", "--python"])
+                .arg(&venv_python),
+            Installer::Bundled => Command::new(&venv_python, NO_PYTHON).args(["-I", "-m", "pip"]),
         };
         let pip = pip.args(["install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]);
         let pip = self.pip_arguments.iter().fold(pip, |pip, argument| pip.arg(argument));
@@ -170,9 +169,9 @@ impl ImageBuilder for VenvBuilder {
         inputs: &ImageInputs,
         log: Arc<dyn BuildLog>,
     ) -> Result<ImageRef, BuildError> {
-        let plan = Plan::of(inputs)?;
+        let plan = plan::plan(inputs)?;
         let python = probe::python(&self.python).await?;
-        plan.check_version(&python.version)?;
+        plan::check_version(&plan, &python.version)?;
         log.line(&format!(
             "python {} in {}; the base image is not used",
             python.version,

@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 #![cfg(all(feature = "venv", unix))]
 
+#[path = "support/wheel.rs"]
+mod wheel;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
@@ -48,21 +51,6 @@ fn inputs(conda: Option<&str>) -> ImageInputs {
     }
 }
 
-/// A wheel is a zip file with three texts in it.
-fn make_wheel(folder: &Path) {
-    const SCRIPT: &str = r#"
-import sys, zipfile
-with zipfile.ZipFile(sys.argv[1] + "/greeting-1.10-py3-none-any.whl", "w") as wheel:
-    info = "greeting-1.10.dist-info/"
-    wheel.writestr("greeting.py", "TEXT = 'hello from the wheel'\n")
-    wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: greeting\nVersion: 1.10\n")
-    wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-    wheel.writestr(info + "RECORD", "greeting.py,,\n%sMETADATA,,\n%sWHEEL,,\n%sRECORD,,\n" % (info, info, info))
-"#;
-    fs::create_dir(folder).unwrap();
-    assert!(Command::new("python3").args(["-c", SCRIPT]).arg(folder).status().unwrap().success());
-}
-
 fn has(module: &str) -> bool {
     let there = Command::new("python3").args(["-c", &format!("import {module}")]).output();
     let there = there.is_ok_and(|output| output.status.success());
@@ -87,7 +75,7 @@ async fn r_img_8_a_venv_is_built_once_and_found_the_second_time() {
         return;
     }
     let house = House::new();
-    make_wheel(&house.path("wheels"));
+    wheel::make(&house.path("wheels"));
     let inputs = inputs(Some("dependencies: [pip, {pip: [greeting==1.10]}]"));
     // What a builder that died has left is in nobody's way.
     let left = house.path("venvs").join(format!("{}-0/venv/bin", inputs.key()));

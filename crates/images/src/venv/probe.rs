@@ -2,13 +2,14 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use portway_hashing::Digest;
-use portway_hashing::resolve::{BuildError, BuildErrorKind};
+use portway_hashing::resolve::{BuildError, BuildErrorKind, BuildLog};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::run::Command;
+use crate::run::Command;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Python {
@@ -65,13 +66,17 @@ pub(super) async fn installed(venv_python: &Path) -> Result<Vec<Package>, BuildE
 }
 
 async fn ask<T: DeserializeOwned>(program: &OsStr, script: &str) -> Result<T, BuildError> {
-    let output = Command::new(program).args(["-I", "-c", script]).output("ask the interpreter").await?;
+    // What it has to complain about is in the error.
+    let log: Arc<dyn BuildLog> = Arc::new(());
+    let command = Command::new(program, NO_PYTHON).args(["-I", "-c", script]);
+    let output = command.output("ask the interpreter", &log).await?;
     serde_json::from_str(&output).map_err(|error| {
         let message = format!("{} is not a Python interpreter that we understand", program.to_string_lossy());
         BuildError::new(BuildErrorKind::Unavailable, message).with_source(error)
     })
 }
 
+pub(super) const NO_PYTHON: &str = "install Python 3 or name another interpreter";
 const PYTHON: &str = r#"
 import importlib.util, json, os, platform, sys
 has = lambda name: importlib.util.find_spec(name) is not None
