@@ -43,6 +43,6 @@ pub use oci::{
 #[cfg(all(feature = "venv", unix))]
 pub use venv::VenvBuilder;
 
-#[cfg(all(doctest, feature = "layer", feature = "venv", unix))]
+#[cfg(all(doctest, feature = "buildah", feature = "layer", feature = "venv", target_os = "linux"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
