@@ -193,7 +193,7 @@ impl BuildahBuilder {
         plan: &Plan,
         log: &Arc<dyn BuildLog>,
     ) -> Result<ImageRef, BuildError> {
-        let tool = Tool::new(self, work, platform, log)?;
+        let tool = Tool::new(self, work, platform, log).await?;
         let base = tool.pull(plan).await?;
         log.line(&format!("base image {}, by digest {}", base.name, base.digest));
         let context = work.path("context");

@@ -32,22 +32,37 @@ enum Storage {
 }
 
 impl<'a> Tool<'a> {
-    pub(super) fn new(
+    pub(super) async fn new(
         builder: &'a BuildahBuilder,
         work: &'a Arc<Work>,
         platform: &'a Platform,
         log: &'a Arc<dyn BuildLog>,
     ) -> Result<Self, BuildError> {
-        let bases = work.shared("bases");
-        let (base_store, build_store) = (bases.join("storage"), work.path("storage"));
-        // The later one reads the earlier one, which therefore has to be there.
-        fs::create_dir_all(&base_store).map_err(|error| cannot("create", &base_store, error))?;
-        let driver = builder.storage_driver.as_deref();
-        let text = storage(driver, &base_store, &bases.join("run"), None);
-        write(&work.path(Storage::Bases.settings()), &text)?;
-        let text = storage(driver, &build_store, &work.path("run"), Some(&base_store));
-        write(&work.path(Storage::Build.settings()), &text)?;
-        Ok(Self { builder, work, platform, log })
+        let bases = work.shared("bases").join("storage");
+        // The storage of a build reads the other one, which therefore has to be there.
+        fs::create_dir_all(&bases).map_err(|error| cannot("create", &bases, error))?;
+        let tool = Self { builder, work, platform, log };
+        let driver = match &builder.storage_driver {
+            Some(driver) => driver.clone(),
+            None => tool.usual_driver(&bases).await?,
+        };
+        tool.set_up(Some(&driver), &bases)?;
+        Ok(tool)
+    }
+
+    /// The storage driver that `buildah` takes when it is not told which. It complains about that, so it is told from then on.
+    async fn usual_driver(&self, bases: &Path) -> Result<String, BuildError> {
+        self.set_up(None, bases)?;
+        let command = self.command(Storage::Bases, "info").args(["--format", "{{.store.GraphDriverName}}"]);
+        let said = command.output("ask buildah for its storage driver", &(Arc::new(()) as _)).await?;
+        Ok(said.trim().to_owned())
+    }
+
+    fn set_up(&self, driver: Option<&str>, bases: &Path) -> Result<(), BuildError> {
+        let run = self.work.shared("bases").join("run");
+        write(&self.work.path(Storage::Bases.settings()), &storage(driver, bases, &run, None))?;
+        let (root, run) = (self.work.path("storage"), self.work.path("run"));
+        write(&self.work.path(Storage::Build.settings()), &storage(driver, &root, &run, Some(bases)))
     }
 
     /// Fetches the base image for the platform, and looks what it is.
@@ -188,7 +203,7 @@ impl Drop for Access {
 }
 
 /// The settings of a storage, in the form of `containers-storage.conf`.
-fn storage(driver: Option<&str>, root: &Path, run: &Path, over: Option<&PathBuf>) -> String {
+fn storage(driver: Option<&str>, root: &Path, run: &Path, over: Option<&Path>) -> String {
     // Strings of JSON are strings of TOML.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let path = |path: &Path| quoted(&path.to_string_lossy());

@@ -165,3 +165,46 @@ fn strays(path: &Path) -> Vec<impl AsFd + use<>> {
 
 const PREFIX: &str = "build-";
 const PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use portway_hashing::Digest;
+
+    use super::*;
+
+    fn key(text: &str) -> ImageKey {
+        format!("v1-{}", Digest::of(text.as_bytes()).hex()).parse().unwrap()
+    }
+
+    #[test]
+    fn what_a_dead_builder_left_is_removed_with_its_processes_and_what_a_living_one_has_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let living = Work::open(folder.path(), &key("a")).unwrap();
+        let parent = living.path.parent().unwrap().to_owned();
+        let dead = parent.join(format!("{PREFIX}{}-7", key("b")));
+        fs::create_dir_all(dead.join("storage/layer")).unwrap();
+        File::create(dead.join("lock")).unwrap();
+        let mut stray = Command::new("sleep")
+            .arg("600")
+            .env("TMPDIR", dead.join("tmp"))
+            .spawn()
+            .expect("sleep is on every machine");
+        let mut other = Command::new("sleep")
+            .arg("600")
+            .env("TMPDIR", living.temporary())
+            .spawn()
+            .expect("sleep is on every machine");
+
+        let next = Work::open(folder.path(), &key("b")).unwrap();
+        assert!(!dead.exists());
+        assert!(!stray.wait().unwrap().success(), "it was killed");
+        assert!(living.path("lock").exists() && other.try_wait().unwrap().is_none());
+        assert_ne!(next.path, living.path);
+
+        living.clean();
+        assert!(!living.path.exists());
+        assert!(!other.wait().unwrap().success(), "it was killed");
+    }
+}

@@ -24,7 +24,6 @@ impl Buildah {
         let mut command = Command::new("buildah");
         let at = |name: &str| self.folder.path().join(name);
         command.arg("--root").arg(at("storage")).arg("--runroot").arg(at("run"));
-        command.args(["--storage-driver", "vfs"]);
         command
     }
 
