@@ -190,3 +190,22 @@ async fn adopts_images_of_docker_s_form_and_for_several_platforms() {
 }
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// In a process of its own: what a machine trusts is read from its environment.
+#[test]
+fn a_machine_without_authorities_is_told_what_to_install() {
+    const NAME: &str = "a_machine_without_authorities_is_told_what_to_install";
+    const NONE: &str = "/nonexistent";
+    if std::env::var("SSL_CERT_FILE").is_ok_and(|file| file == NONE) {
+        let settings = OciSettings::new("registry.test/a".parse().unwrap());
+        let error = OciRegistry::new(settings).unwrap_err();
+        assert_eq!(error.kind(), RegistryErrorKind::Refused);
+        assert!(error.to_string().contains("ca-certificates"), "{error}");
+        return;
+    }
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let child = child.args(["--exact", NAME]).env("SSL_CERT_FILE", NONE).env("SSL_CERT_DIR", NONE);
+    let output = child.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}

@@ -59,7 +59,7 @@ fn check_trust() -> Result<(), RegistryError> {
     }
     reqwest::Client::builder().build().map(|_| TRIED.get_or_init(|| ())).map(drop).map_err(|error| {
         let message = "could not set up a client for registries: this machine has no certificates of authorities to trust; \
-                       install them (on Debian and Ubuntu: the package ca-certificates)";
+                       install them (on Debian and Ubuntu: the package ca-certificates), or name a file of them in SSL_CERT_FILE";
         RegistryError::new(RegistryErrorKind::Refused, message).with_source(error)
     })
 }

@@ -184,7 +184,7 @@ fn certificates(folder: &Path) -> PathBuf {
 const GUARD: &str = r#"
 docker-registry serve "$1" </dev/null &
 registry=$!
-trap 'kill $registry' EXIT
+trap 'kill $registry; wait $registry' EXIT
 cat >/dev/null
 "#;
 /// What bcrypt makes of [`PASSWORD`], at its lowest cost.
