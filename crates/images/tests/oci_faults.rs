@@ -152,7 +152,7 @@ async fn what_a_registry_says_is_quoted_but_never_what_it_was_sent() {
     assert!(!format!("{error} {error:?} {registry:?}").contains("hunter2"));
 }
 
-/// A registry that wants a password and keeps its blobs, or takes uploads, somewhere else.
+/// A registry that wants a password and keeps its blobs somewhere else.
 #[tokio::test]
 async fn credentials_are_not_sent_to_another_host() {
     let (first, elsewhere, target) = (Double::start().await, Double::start().await, Double::start().await);
@@ -182,6 +182,29 @@ async fn credentials_are_not_sent_to_another_host() {
     elsewhere.break_with(|_, _| Some(Reply::Truncated("x")));
     let error = other.adopt(&key(1), &image).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_taken_elsewhere_is_sent_there_without_credentials() {
+    let (from, to, elsewhere) = (Double::start().await, Double::start().await, Double::start().await);
+    from.pusher("a/b").image(&key(1), "one").await;
+    from.asked();
+    let far = elsewhere.host().to_owned();
+    demand_password(&to, move |method, path| {
+        let begins = *method == Method::POST && path.ends_with("/blobs/uploads/");
+        begins.then(|| Reply::UploadsTo(format!("http://{far}{path}1")))
+    });
+    let source = OciRegistry::new(from.settings("a/b")).unwrap();
+    let image = source.find(&key(1)).await.unwrap().unwrap();
+    let settings = to.settings("ws").access(Access::password("robot", "hunter2"));
+    let target = OciRegistry::new(settings).unwrap().adopting_from(&source);
+    target.adopt(&key(1), &image).await.unwrap();
+    let asked = elsewhere.asked();
+    let sent =
+        |(method, _, sent): &(Method, String, Option<String>)| *method == Method::PUT && sent.is_none();
+    assert!(asked.len() == 2 && asked.iter().all(sent), "{asked:?}");
+    assert!(to.asked().iter().any(|(_, _, sent)| sent.is_some()));
+    assert!(from.asked().iter().all(|(_, _, sent)| sent.is_none()), "nor to where the image came from");
 }
 
 /// 401 with a challenge for whoever does not say who asks.

@@ -113,7 +113,7 @@ async fn send(
     if target.has_blob(digest).await? {
         return Ok(());
     }
-    let blob = Descriptor { media_type: String::new(), digest, size, platform: None };
+    let blob = Descriptor { digest, size, platform: None };
     target.send_blob(&blob, || async { Ok(open()) }).await
 }
 

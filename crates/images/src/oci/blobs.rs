@@ -75,7 +75,8 @@ impl Remote {
         if first == Sent::Stored {
             return Ok(());
         }
-        self.renew(&self.pinned(blob.digest), RegistryOperation::Push, &what).await?;
+        let reference = self.pinned(blob.digest);
+        self.within_silence(&what, self.renew(&reference, RegistryOperation::Push, &what)).await?;
         match self.try_send(blob, &what, open().await?).await? {
             Sent::Stored => Ok(()),
             Sent::Unauthorized => Err(self.failed(&what, Cause::UnauthorizedError { url: String::new() })),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use portway_hashing::resolve::{RegistryError, RegistryErrorKind};
 use portway_hashing::{Digest, ImageRef};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::ImageAnnotations;
 
@@ -31,21 +31,19 @@ pub(crate) enum Content {
     Index(Vec<Descriptor>),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Descriptor {
-    pub(crate) media_type: String,
     pub(crate) digest: Digest,
     pub(crate) size: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg(all(feature = "layer", unix))]
     pub(crate) platform: Option<Platform>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg(all(feature = "layer", unix))]
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Platform {
     pub(crate) os: String,
     pub(crate) architecture: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) variant: Option<String>,
 }
 
@@ -58,7 +56,6 @@ struct Raw {
     #[serde(default)]
     layers: Vec<Descriptor>,
     manifests: Option<Vec<Descriptor>>,
-    #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
 }
 

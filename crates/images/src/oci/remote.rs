@@ -92,14 +92,14 @@ impl Remote {
     {
         let asked = async {
             self.client.store_auth_if_needed(reference.resolve_registry(), &self.auth).await;
-            let cause = match question().await {
+            let answer = match question().await {
                 Err(cause) if is_unauthorized(&cause) => {
                     self.renew(reference, operation, what).await?;
                     question().await
                 }
                 answer => answer,
             };
-            match cause {
+            match answer {
                 Ok(answer) => Ok(Some(answer)),
                 Err(cause) if is_absence(&cause) => Ok(None),
                 Err(cause) => Err(self.failed(what, cause)),

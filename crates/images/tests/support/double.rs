@@ -54,6 +54,8 @@ pub(crate) enum Reply {
     HangsHalfWay(&'static str),
     /// Somewhere else.
     Redirects(String),
+    /// Where to send an upload.
+    UploadsTo(String),
     /// 401, and that challenge.
     Challenges(String),
 }
@@ -156,6 +158,11 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
         Some(Reply::Challenges(challenge)) => {
             let mut answer = full(401, br#"{"errors": [{"code": "UNAUTHORIZED"}]}"#.to_vec());
             answer.headers_mut().insert("www-authenticate", challenge.parse().unwrap());
+            answer
+        }
+        Some(Reply::UploadsTo(place)) => {
+            let mut answer = full(202, Vec::new());
+            answer.headers_mut().insert("location", place.parse().unwrap());
             answer
         }
         Some(Reply::Redirects(to)) => {
