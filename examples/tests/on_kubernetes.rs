@@ -32,7 +32,7 @@ use portway_deploy_config::{EndpointSpec, ServiceName, Share, VersionSpec};
 use portway_deployer::{Deployer, GivenImage, Source, Tags, VersionChange, scoring_path};
 use portway_k8s_backend::K8sBackend;
 use serde::de::DeserializeOwned;
-use site::{Site, on_a_cluster};
+use site::{Site, on_a_cluster, say_once};
 use tokio::task::spawn_blocking;
 
 /// Cargo puts the examples beside the tests that it builds.
@@ -160,6 +160,61 @@ async fn r_k8s_8_a_gateway_in_the_cluster_is_applied_and_taken_away() {
         let output = ended(command).await;
         says(&output, &["a pod of the cluster", "applied demonstration/canary", "stable: 200 from None"]);
         nothing_is_left(site).await;
+    })
+    .await;
+}
+
+/// The gateway's image, where there are real nodes to run it.
+fn gateway_image(site: &Site) -> Option<String> {
+    if !site.real_node("a gateway in the cluster that routes") {
+        return None;
+    }
+    let image = std::env::var("PORTWAY_CLUSTER_GATEWAY_IMAGE").ok();
+    assert!(
+        image.is_some() || std::env::var_os("PORTWAY_REQUIRE_SERVICES").is_none(),
+        "PORTWAY_CLUSTER_GATEWAY_IMAGE is required: `.ci/image push REGISTRY` prints it"
+    );
+    if image.is_none() {
+        say_once(
+            "skipped: PORTWAY_CLUSTER_GATEWAY_IMAGE names no image of the gateway; `.ci/image push` makes one",
+        );
+    }
+    image
+}
+
+/// The whole script through a gateway that runs under the generated role, from the image of the `Containerfile`.
+#[tokio::test(flavor = "multi_thread")]
+async fn r_k8s_8_a_gateway_in_the_cluster_routes_under_its_role() {
+    on_a_cluster(async |site| {
+        let Some(image) = gateway_image(site) else { return };
+        let mut command = on_kubernetes(site);
+        command.args(["--once", "--inside", &image]);
+        let output = ended(command).await;
+        says(
+            &output,
+            &[
+                "a pod of the cluster",
+                "✓ both versions answer",
+                "✓ the split of 100 requests is exact",
+                "✓ a pod was killed and none of",
+                "all of it held",
+            ],
+        );
+        assert!(output.status.success());
+        nothing_is_left(site).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r_k8s_9_the_doctor_finds_nothing_where_all_of_it_runs() {
+    on_a_cluster(async |site| {
+        let Some(gateway) = gateway_image(site) else { return };
+        let mut command = example("k8s_doctor");
+        command.args(["--namespace", &site.namespace, "--image", &site.image, "--gateway-image", &gateway]);
+        let output = ended(command).await;
+        says(&output, &["seen from here"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     })
     .await;
 }

@@ -31,7 +31,7 @@ async fn applied(site: &Site, replicas: u32) -> (K8sBackend, Workload, watch::Re
     (backend, workload, status)
 }
 
-async fn until(
+pub(crate) async fn until(
     status: &mut watch::Receiver<Arc<Status>>,
     what: &str,
     shows: impl FnMut(&Status) -> bool,
@@ -42,7 +42,7 @@ async fn until(
     }
 }
 
-fn is_healthy(status: &Status) -> bool {
+pub(crate) fn is_healthy(status: &Status) -> bool {
     status.phase == Phase::Healthy && status.ready() == status.wanted && status.wanted > 0
 }
 

@@ -33,6 +33,9 @@ impl Site {
         options.namespace.clone_from(&self.namespace);
         if let Some(kubelet) = &self.kubelet {
             kubelet.place(&mut options);
+        } else {
+            // A real replica really waits for as long before it ends.
+            options.drain_notice = Duration::from_secs(1);
         }
         options
     }
@@ -43,6 +46,16 @@ impl Site {
             say(&format!("skipped: {what}: PORTWAY_CLUSTER_IMAGE is set, and this needs a fake node"));
         }
         self.kubelet.as_ref()
+    }
+
+    /// Whether there are real nodes; where there is a fake one, says in one line that `what` is skipped.
+    pub(crate) fn real_node(&self, what: &str) -> bool {
+        if self.kubelet.is_some() {
+            say(&format!(
+                "skipped: {what}: this needs a real node and PORTWAY_CLUSTER_IMAGE; see `.ci/cluster node`"
+            ));
+        }
+        self.kubelet.is_none()
     }
 }
 
