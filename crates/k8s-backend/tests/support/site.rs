@@ -134,21 +134,21 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// The namespace's controller ends what is in it; the kubelet goes last, since it is what lets pods go.
+/// The namespace's controller ends what is in it; a fake kubelet goes last, since it is what lets pods go. Real nodes do
+/// that by themselves, in their own time.
 async fn close(site: Site) {
     let namespaces: Api<Namespace> = Api::all(site.client.clone());
     if let Some(kubelet) = &site.kubelet {
         kubelet.hold_terminating(false);
     }
     let _ = namespaces.delete(&site.namespace, &DeleteParams::default()).await;
+    let Some(kubelet) = site.kubelet else { return };
     let gone =
         kube::runtime::wait::await_condition(namespaces, &site.namespace, |found: Option<&Namespace>| {
             found.is_none()
         });
     let gone = tokio::time::timeout(END_OF_NAMESPACE, gone).await;
-    if let Some(kubelet) = site.kubelet {
-        kubelet.stop().await;
-    }
+    kubelet.stop().await;
     assert!(gone.is_ok(), "the namespace {} does not end", site.namespace);
 }
 
