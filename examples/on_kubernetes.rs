@@ -1,10 +1,10 @@
-//! Two versions of a model on a Kubernetes cluster, from images that you name, behind the gateway of the quickstart: only the
-//! seam is another one.
+//! Two versions of a model on a Kubernetes cluster, behind the gateway of the quickstart: only the seams are other ones.
 //!
-//! `cargo run --release --example on_kubernetes --features kubernetes -- --stable IMAGE --canary IMAGE` shows it live until
-//! Ctrl-C and takes everything away again; `--once` runs a script of checks instead. The gateway is in this process, or with
-//! `--inside IMAGE` in the cluster. A model's image listens on `$PORT`, answers `GET /` when it is ready, and `POST /score`.
-//! `--help` names the rest; `k8s_doctor` says what stands in the way.
+//! `cargo run --release --example on_kubernetes --features kubernetes -- --registry HOST/REPOSITORY` makes images of the
+//! quickstart's project folders (or of yours), shows them live until Ctrl-C and takes everything away again; with
+//! `--stable IMAGE --canary IMAGE` it runs images that you name: such an image listens on `$PORT`, answers `GET /` when it is
+//! ready, and `POST /score`. `--once` runs a script of checks instead. The gateway is in this process, or with `--inside IMAGE`
+//! in the cluster. `--help` names the rest; `k8s_doctor` says what stands in the way.
 
 #[allow(dead_code, reason = "the quickstart uses the rest")]
 #[path = "quickstart/client.rs"]
@@ -22,6 +22,8 @@ mod iris;
 mod once;
 #[path = "on_kubernetes/options.rs"]
 mod options;
+#[path = "on_kubernetes/projects.rs"]
+mod projects;
 #[path = "quickstart/table.rs"]
 mod table;
 
@@ -30,7 +32,7 @@ use std::time::Duration;
 
 use portway_auth::KeySlot;
 use portway_deploy_config::{EndpointSpec, Replicas, Share, VersionSpec};
-use portway_deployer::{Event, Operation, Source, Tags, scoring_path};
+use portway_deployer::{Event, Operation, Tags, scoring_path};
 use tokio::signal::unix::{SignalKind, signal};
 
 use client::{Load, Target};
@@ -79,11 +81,11 @@ async fn demonstrate(options: &Options, house: &House) -> anyhow::Result<()> {
     // 90 % by being the default, which takes what no share assigns.
     let mut endpoint = EndpointSpec::new(options.service.clone(), version("stable", 0, options)?);
     endpoint.idempotent = true;
-    watch(&house.deployer.deploy(endpoint, Source::given(&options.stable)).await?).await?;
+    watch(&house.deployer.deploy(endpoint, options.source(&options.stable)).await?).await?;
 
     println!("\ndeploying version canary: {}", options.canary);
     let canary = version("canary", 10, options)?;
-    let source = Source::given(&options.canary);
+    let source = options.source(&options.canary);
     watch(&house.deployer.create_version(&options.service, canary, Tags::default(), source).await?).await?;
 
     let key = house.deployer.keys(&options.service).await?.key(KeySlot::Primary).expose().to_owned();

@@ -12,6 +12,7 @@ use portway_k8s_backend::K8sBackend;
 use crate::here::Here;
 use crate::inside::{self, Inside};
 use crate::options::Options;
+use crate::projects::{self, Layers};
 
 pub(crate) struct House {
     pub(crate) deployer: Deployer,
@@ -29,7 +30,7 @@ pub(crate) enum Front {
 impl House {
     pub(crate) async fn open(options: &Options) -> anyhow::Result<Self> {
         let backend = Arc::new(K8sBackend::connect(options.cluster.clone()).await?);
-        let deployer = deployer(&backend, options);
+        let deployer = deployer(&backend, options)?;
         deployer.resume().await?;
         match deployer.state(&options.service).await {
             Err(DeployError::NotFound(_)) => {}
@@ -71,17 +72,25 @@ impl House {
     }
 }
 
-/// Nothing is packed, so that packed projects need no place; and each version names its image, so that none is looked up.
-fn deployer(backend: &Arc<K8sBackend>, options: &Options) -> Deployer {
-    let images = GivenImage(Environment::Image { reference: options.stable.clone() });
+/// Packed projects become layers of images, so that nothing lies among the artifacts. Without a registry each version names
+/// its image, so that none is looked up.
+fn deployer(backend: &Arc<K8sBackend>, options: &Options) -> anyhow::Result<Deployer> {
     let artifacts = Arc::new(MemoryArtifacts::new());
-    let deployer = Deployer::new(backend.clone(), backend.clone(), artifacts, Arc::new(images));
-    deployer.ready_within(options.ready_within)
+    let over = |images| Deployer::new(backend.clone(), backend.clone(), artifacts, images);
+    let deployer = match &options.repository {
+        Some(repository) => {
+            let registry = projects::registry(repository, &options.projects)?;
+            let images = projects::environments(&registry, &options.projects)?;
+            over(Arc::new(images)).project_images(Arc::new(Layers(registry)))
+        }
+        None => over(Arc::new(GivenImage(Environment::Image { reference: options.stable.clone() }))),
+    };
+    Ok(deployer.ready_within(options.ready_within))
 }
 
 pub(crate) async fn remove_only(options: &Options) -> anyhow::Result<()> {
     let backend = Arc::new(K8sBackend::connect(options.cluster.clone()).await?);
-    let deployer = deployer(&backend, options);
+    let deployer = deployer(&backend, options)?;
     for operation in deployer.resume().await?.operations {
         let _ = operation.wait().await;
     }

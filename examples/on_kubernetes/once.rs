@@ -25,7 +25,7 @@ pub(crate) async fn check(house: &House, target: &Target, options: &Options) -> 
 }
 
 async fn both_answer(target: &Target) -> anyhow::Result<()> {
-    let mut client = Client::new(target.clone());
+    let (mut client, mut said) = (Client::new(target.clone()), Vec::new());
     for version in ["stable", "canary"] {
         let answer = client.score(flowers()[0].body(), Some(version)).await?;
         let answered = answer.version.as_deref();
@@ -34,8 +34,10 @@ async fn both_answer(target: &Target) -> anyhow::Result<()> {
             "{version}: {} from {answered:?}",
             answer.status
         );
+        said.extend(answer.species());
     }
-    held("both versions answer");
+    let said = if said.is_empty() { String::new() } else { format!(", of a setosa: {}", said.join(", ")) };
+    held(&format!("both versions answer{said}"));
     Ok(())
 }
 

@@ -8,6 +8,8 @@ mod client;
 mod iris;
 #[path = "../../crates/k8s-backend/tests/support/kubelet.rs"]
 mod kubelet;
+#[path = "on_kubernetes/projects.rs"]
+mod projects;
 #[path = "../../crates/k8s-backend/tests/support/site.rs"]
 mod site;
 

@@ -130,7 +130,7 @@ pub(crate) fn say_once(line: &str) {
 }
 
 /// Past the test harness, which keeps what a test that passes prints to itself.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
