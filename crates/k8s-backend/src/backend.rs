@@ -9,6 +9,7 @@ use portway_backend::{Backend, BackendError, Fence, Fleet, ReplicaId, Status, Wo
 use tokio::sync::watch;
 
 use crate::apply::apply;
+use crate::connect::aware;
 use crate::deployer_lease::DeployerLease;
 use crate::drift::Applied;
 use crate::hpa_guard::OtherScalers;
@@ -48,6 +49,7 @@ impl K8sBackend {
     ///
     /// [`Unavailable`](portway_backend::ErrorKind::Unavailable) when the server cannot be asked.
     pub async fn from_client(client: Client, options: Options) -> Result<Self, BackendError> {
+        let client = aware(client);
         let server = Server::ask(&client).await?;
         for lack in server.lacks() {
             tracing::warn!(version = server.version, "the API server lacks {lack}");

@@ -1,6 +1,7 @@
 //! Finding the cluster: from inside a pod, or by a kubeconfig.
 
 mod bounded;
+mod starting;
 
 use std::env;
 use std::io;
@@ -17,6 +18,7 @@ use crate::backend::K8sBackend;
 use crate::error::{Said, refused};
 use crate::options::Options;
 use bounded::Bounded;
+pub(crate) use starting::aware;
 
 impl K8sBackend {
     /// A backend for the cluster that this program's surroundings name.

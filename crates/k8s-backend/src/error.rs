@@ -5,6 +5,7 @@
 
 mod forbidden;
 mod said;
+mod starting;
 mod unreachable;
 
 use kube::Error;
@@ -12,7 +13,9 @@ use kube::core::Status;
 use kube::core::response::StatusCause;
 use portway_backend::{BackendError, ErrorKind};
 
+pub(crate) use forbidden::is_missing_right;
 pub(crate) use said::Said;
+pub(crate) use starting::StillStarting;
 pub(crate) use unreachable::{Unreachable, why_unreachable};
 
 /// Turns a refused or failed request into an error; `what` completes "cannot …".
@@ -36,6 +39,7 @@ pub(crate) fn refused(what: &str, error: Error) -> BackendError {
             let why = "the certificates of the kubeconfig cannot be used; fetch a fresh kubeconfig";
             (Finding::new(ErrorKind::Invalid, why), Some(Said::new(error.to_string())))
         }
+        Error::Service(error) if error.is::<StillStarting>() => starting::of(error),
         other => unreachable::of_chain(&other),
     };
     let error = BackendError::new(finding.kind, format!("cannot {what}: {}", finding.why));

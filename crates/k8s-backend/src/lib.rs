@@ -84,10 +84,11 @@
 //! noticed by the watcher and the watch begun again, with pauses that grow while the server is away. What was last seen stays
 //! readable meanwhile.
 //!
-//! Nothing is retried below the seams but a write that met another one. The kind of an error says what may help: `Unavailable`
-//! passes by itself (the server is away, overloaded, or has a webhook that does not answer), `Capacity` when there is room again
-//! (a quota), `Conflict` after another look, `Invalid` after somebody has changed something (a right, a namespace, a
-//! certificate, a policy, the request). Messages are this crate's; the server's words are the
+//! Nothing is retried below the seams but a write that met another one; and a right that is denied is asked for once more if the
+//! server says that it is ready, since one that has just started denies everything. The kind of an error says what may help:
+//! `Unavailable` passes by itself (the server is away, starting, overloaded, or has a webhook that does not answer), `Capacity`
+//! when there is room again (a quota), `Conflict` after another look, `Invalid` after somebody has changed something (a right, a
+//! namespace, a certificate, a policy, the request). Messages are this crate's; the server's words are the
 //! [`source`](std::error::Error::source), unless they may quote a secret.
 //!
 //! # Servers

@@ -8,6 +8,8 @@ mod double;
 mod seams;
 #[path = "double_suite/server.rs"]
 mod server;
+#[path = "double_suite/starting.rs"]
+mod starting;
 #[path = "double/truth/mod.rs"]
 mod truth;
 #[path = "double_suite/truthful.rs"]

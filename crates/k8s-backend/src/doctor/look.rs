@@ -38,7 +38,7 @@ impl Looker {
 
     async fn client(&self) -> Result<Client, String> {
         let client = self.client.get_or_try_init(|| connect::client(self.config.clone()));
-        client.await.cloned().map_err(|error| words(&error))
+        client.await.cloned().map(connect::aware).map_err(|error| words(&error))
     }
 
     async fn encrypt(&self, host: &str, port: u16, is_server: bool) -> Seen {

@@ -17,6 +17,11 @@ pub(super) fn of_status(status: &Status) -> Finding {
         })
 }
 
+/// Whether a refusal is about a right, and not about a quota, a policy or a webhook.
+pub(crate) fn is_missing_right(status: &Status) -> bool {
+    status.code == 403 && right(&status.message).is_some()
+}
+
 /// `… User "u" cannot list resource "pods" in API group "apps" in the namespace "n"`.
 fn right(text: &str) -> Option<Finding> {
     let (_, rest) = text.split_once("User \"")?;

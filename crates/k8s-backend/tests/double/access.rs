@@ -13,9 +13,23 @@ use super::store::Key;
 /// As whom the client under test is known.
 const USER: &str = "system:serviceaccount:default:portway";
 
+/// How far the server has come since it was started, as the client under test is told.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Start {
+    /// It knows nobody's rights, and forbids everything.
+    Blind,
+    /// It knows all rights and is not ready.
+    Unready,
+    /// It is ready, and tells nobody.
+    Hidden,
+    #[default]
+    Over,
+}
+
 /// The rights of the client under test, and what nobody may do.
 #[derive(Debug, Default)]
 pub struct Access {
+    pub(super) start: Start,
     /// `None`: everything is allowed.
     roles: Option<Vec<Value>>,
     forbidden: Vec<(Verb, String)>,
@@ -66,6 +80,18 @@ impl Access {
         }
     }
 
+    /// What is answered to who asks for a path that is none of an object's, if that is no.
+    pub(super) fn fixed(&self, path: &str) -> Option<Refusal> {
+        let is_readiness = path == "/readyz";
+        match self.start {
+            Start::Hidden if is_readiness => {}
+            Start::Unready if is_readiness => return Some(Refusal::internal()),
+            Start::Blind => {}
+            Start::Unready | Start::Hidden | Start::Over => return None,
+        }
+        Some(Refusal::forbidden_path(&format!("User {USER:?} cannot get path {path:?}")))
+    }
+
     /// Refuses what the client under test may not do.
     pub fn check(&self, call: &Call) -> Answer<()> {
         let Place { kind, namespace, name, .. } = &call.place;
@@ -103,7 +129,7 @@ impl Access {
     fn allows(&self, asked: &Asked<'_>) -> bool {
         let is_forbidden =
             |(verb, resource): &(Verb, String)| verb.name() == asked.verb && resource == asked.resource;
-        if self.forbidden.iter().any(is_forbidden) {
+        if self.start == Start::Blind || self.forbidden.iter().any(is_forbidden) {
             return false;
         }
         let Some(roles) = &self.roles else { return true };

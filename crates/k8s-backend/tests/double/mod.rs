@@ -40,6 +40,7 @@ mod validate;
 mod watch;
 mod write;
 
+pub use access::Start;
 pub use controllers::{Outcome, Which};
 pub use counts::Counts;
 pub use faults::{Fault, Gate, On};

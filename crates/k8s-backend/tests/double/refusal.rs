@@ -146,6 +146,10 @@ impl Refusal {
         Self::new(403, "Forbidden", message, details(kind, name, kind.plural))
     }
 
+    pub fn forbidden_path(why: &str) -> Self {
+        Self::new(403, "Forbidden", format!("forbidden: {why}"), json!({}))
+    }
+
     pub fn unauthorized() -> Self {
         Self::new(401, "Unauthorized", "Unauthorized", Value::Null)
     }

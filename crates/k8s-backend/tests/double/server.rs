@@ -6,7 +6,7 @@ use kube::Client;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::access::Access;
+use super::access::{Access, Start};
 use super::clock::Clock;
 use super::controllers::{Controllers, Outcome, Which};
 use super::counts::Counts;
@@ -272,6 +272,11 @@ impl ApiServer {
     /// Allows the client under test just what these `Role`s and `ClusterRole`s grant.
     pub fn grant_only(&self, roles: Vec<Value>) {
         self.change(|state| state.access.grant_only(roles));
+    }
+
+    /// How far it has come since it was started, as the client under test is told.
+    pub fn set_start(&self, start: Start) {
+        self.change(|state| state.access.start = start);
     }
 
     /// Forbids the client under test one thing: `Verb::Update`, `deployments/scale`.

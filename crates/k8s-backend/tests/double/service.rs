@@ -73,7 +73,10 @@ impl State {
         }
         let place = match target(parts.uri.path(), &self.profile) {
             Some(Target::Objects(place)) => place,
-            Some(Target::Fixed(path)) => return Ok(Ok(Arrived::Answered(self.fixed(&path, &body)))),
+            Some(Target::Fixed(path)) => {
+                let refusal = self.access.fixed(&path).filter(|_| caller == Caller::Tested);
+                return Ok(refusal.map_or_else(|| Ok(Arrived::Answered(self.fixed(&path, &body))), Err));
+            }
             None => return Ok(Ok(Arrived::Answered(page_not_found()))),
         };
         Ok(self.ask(caller, parts, place, body))

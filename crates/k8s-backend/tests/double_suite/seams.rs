@@ -20,16 +20,16 @@ use crate::double::{ApiServer, Profile, Verb};
 /// The double answers at once; what takes longer never comes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn workload(id: WorkloadId) -> Workload {
+pub(super) fn workload(id: WorkloadId) -> Workload {
     let image = Environment::Image { reference: "example.invalid/model:1".into() };
     Workload::new(id, Program::entry_point(), image)
 }
 
-fn iris() -> WorkloadId {
+pub(super) fn iris() -> WorkloadId {
     WorkloadId::new("iris".parse().unwrap(), "first".parse().unwrap())
 }
 
-async fn backend(server: &ApiServer) -> K8sBackend {
+pub(super) async fn backend(server: &ApiServer) -> K8sBackend {
     K8sBackend::from_client(server.client("default"), Options::new()).await.unwrap()
 }
 
