@@ -65,8 +65,7 @@ def main():
     if not own and plan["install"] and not has("ensurepip"):
         fail(f"python3 of this image, {version}, has no pip; {remedy}")
     folder = plan["folder"]
-    without_pip = ["--without-pip"] if own or not has("ensurepip") else []
-    run("-m", "venv", *without_pip, folder)
+    run("-m", "venv", *(["--without-pip"] if own or not plan["install"] else []), folder)
     if plan["install"]:
         if os.path.exists(SECRET):
             os.environ["PIP_CONFIG_FILE"] = SECRET
