@@ -9,10 +9,9 @@ use double::{ApiServer, Fault, On, Profile, Verb};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PropagationPolicy};
-use portway_backend::conformance::Subject;
 use portway_backend::{
     Backend as _, BackendError, Environment, ErrorKind, Fence, Fleet as _, Program, Status, Workload,
-    WorkloadId, conformance,
+    WorkloadId,
 };
 use portway_k8s_backend::rbac::{Features, Role};
 use portway_k8s_backend::{K8sBackend, Options};
@@ -24,13 +23,10 @@ async fn backend(server: &ApiServer) -> K8sBackend {
     K8sBackend::from_client(server.client("default"), Options::new()).await.unwrap()
 }
 
-fn workload(id: WorkloadId) -> Workload {
-    let image = Environment::Image { reference: "example.invalid/iris:1".into() };
-    Workload::new(id, Program::entry_point(), image)
-}
-
 fn iris() -> Workload {
-    let mut iris = workload(WorkloadId::new("iris".parse().unwrap(), "first".parse().unwrap()));
+    let image = Environment::Image { reference: "example.invalid/iris:1".into() };
+    let id = WorkloadId::new("iris".parse().unwrap(), "first".parse().unwrap());
+    let mut iris = Workload::new(id, Program::entry_point(), image);
     iris.initial_replicas = 3;
     iris
 }
@@ -61,17 +57,6 @@ async fn change(server: &ApiServer, params: &PatchParams, patch: Value) {
 fn image(name: &str) -> Value {
     let containers = json!([{"name": "replica", "image": name}]);
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"template": {"spec": {"containers": containers}}}})
-}
-
-#[tokio::test(start_paused = true)]
-async fn r_k8s_1_the_backend_keeps_its_promises_on_old_and_new_servers() {
-    for profile in [Profile::old(), Profile::new()] {
-        let server = ApiServer::with_controllers(profile);
-        let backend = backend(&server).await;
-        let patience = Duration::from_secs(60);
-        conformance::backend(&Subject { backend: &backend, workload: &workload, patience }).await;
-        assert_eq!(standing(&server), [0; 5]);
-    }
 }
 
 /// Whatever request fails, done or not: the error says what stands, nothing runs half-made, and the next apply ends with

@@ -1,4 +1,4 @@
-//! The API server double: that it does not lie, what can be done to it, and the suites of the seams on it.
+//! The API server double: that it does not lie, what can be done to it, and the suites of replicas and fences on it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "double_suite/controllers.rs"]

@@ -14,15 +14,23 @@ use crate::apply::api;
 use crate::patience::{in_time, until_gone};
 use crate::site::Site;
 
-/// Makes a quota that leaves no room for objects like `probe`.
-pub(crate) async fn nothing_fits<K>(site: &Site, name: &str, hard: Value, probe: &K)
-where
+/// What a quota counts.
+pub(crate) trait Counted:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Serialize + DeserializeOwned + Debug
+{
+}
+
+impl<K> Counted for K where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
         + Serialize
         + DeserializeOwned
-        + Debug,
+        + Debug
 {
+}
+
+/// Makes a quota that leaves no room for objects like `probe`.
+pub(crate) async fn nothing_fits<K: Counted>(site: &Site, name: &str, hard: Value, probe: &K) {
     let quota = json!({"metadata": {"name": name}, "spec": {"hard": hard}});
     let quota: ResourceQuota = serde_json::from_value(quota).unwrap();
     api(site).create(&PostParams::default(), &quota).await.unwrap();
@@ -34,42 +42,26 @@ where
 }
 
 /// Changes the quota so that objects like `probe` fit.
-pub(crate) async fn some_fit<K>(site: &Site, name: &str, hard: Value, probe: &K)
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + Serialize
-        + DeserializeOwned
-        + Debug,
-{
+pub(crate) async fn some_fit<K: Counted>(site: &Site, name: &str, hard: Value, probe: &K) {
     let more = Patch::Merge(json!({"spec": {"hard": hard}}));
     api::<ResourceQuota>(site).patch(name, &PatchParams::default(), &more).await.unwrap();
     until_answered(site, "the quota has grown", probe, Result::is_ok).await;
 }
 
 /// Takes the quota away.
-pub(crate) async fn all_fit<K>(site: &Site, name: &str, probe: &K)
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + Serialize
-        + DeserializeOwned
-        + Debug,
-{
+pub(crate) async fn all_fit<K: Counted>(site: &Site, name: &str, probe: &K) {
     let quotas = api::<ResourceQuota>(site);
     quotas.delete(name, &Default::default()).await.unwrap();
     until_gone(&quotas, name).await;
     until_answered(site, "the quota is forgotten", probe, Result::is_ok).await;
 }
 
-async fn until_answered<K>(site: &Site, what: &str, probe: &K, is_so: impl Fn(&kube::Result<K>) -> bool)
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + Serialize
-        + DeserializeOwned
-        + Debug,
-{
+async fn until_answered<K: Counted>(
+    site: &Site,
+    what: &str,
+    probe: &K,
+    is_so: impl Fn(&kube::Result<K>) -> bool,
+) {
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     let answered = async {
         while !is_so(&api::<K>(site).create(&dry_run, probe).await) {

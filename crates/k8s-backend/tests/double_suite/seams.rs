@@ -1,4 +1,5 @@
-//! The suites of the seams on servers of both ages, and what only the newer one has.
+//! The suites of replicas and fences on servers of both ages, and what only the newer one has. Those of documents and leases
+//! are in `catalog.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,26 +49,13 @@ async fn r_run_4_replicas_conform_on_new_servers_and_on_old_ones() {
         let subject = Subject { backend: &backend, workload: &workload, patience: PATIENCE };
         conformance::backend(&subject).await;
         conformance::fences(&subject, &backend).await;
-        for plural in ["deployments", "replicasets", "pods", "services", "secrets", "serviceaccounts"] {
+        let plurals = ["deployments", "replicasets", "pods", "services", "secrets", "serviceaccounts"];
+        for plural in plurals.into_iter().chain(["poddisruptionbudgets"]) {
             let left = server.objects(plural, "default");
             let ours =
                 left.iter().filter(|object| object["metadata"]["labels"]["portway.dev/workload"].is_string());
             assert_eq!(ours.count(), 0, "{plural} are left: {left:?}");
         }
-    }
-}
-
-#[tokio::test]
-async fn r_k8s_4_documents_conform_on_new_servers_and_on_old_ones() {
-    for profile in [Profile::new(), Profile::old()] {
-        conformance::catalog(&backend(&ApiServer::new(profile)).await).await;
-    }
-}
-
-#[tokio::test]
-async fn r_k8s_5_leases_conform_on_new_servers_and_on_old_ones() {
-    for profile in [Profile::new(), Profile::old()] {
-        conformance::leases(&backend(&ApiServer::new(profile)).await).await;
     }
 }
 
