@@ -5,7 +5,12 @@
 //! one thread, whose CPU clock is read; client and replicas have threads of their own. Rounds alternate, and the median of
 //! the ratios within a round counts, since the machine's own speed drifts. Goal: a ratio of at most 1.
 //!
-//! `cargo bench --bench gateway`; with `-- --test`, a single small round.
+//! `cargo bench --bench gateway`; with `-- --test`, a single small round. With `-- --only gateway 4000` (or `plain`), just
+//! that proxy and so many requests, to be counted instead of timed:
+//!
+//! `valgrind --tool=callgrind --separate-threads=yes --callgrind-out-file=OUT BENCH --only gateway 4000` writes a file for
+//! each thread; that of the proxy holds `serve_connection`. The difference of two such runs, over the difference of their
+//! requests, is free of start-up.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -31,11 +36,18 @@ const KEY: &str = "a-key-of-more-than-thirty-two-characters";
 const CONNECTIONS: usize = 32;
 
 fn main() {
-    let smoke = std::env::args().any(|argument| argument == "--test");
-    let (rounds, requests) = if smoke { (1, 200) } else { (9, 20_000) };
+    let arguments: Vec<String> = std::env::args().collect();
     let replicas = [replica(), replica()];
-    let plain = Proxy::start(move |listener, asked| plain_proxy(listener, replicas[0], asked));
-    let full = Proxy::start(move |listener, asked| gateway(listener, replicas, asked));
+    let plain = || Proxy::start(move |listener, asked| plain_proxy(listener, replicas[0], asked));
+    let full = || Proxy::start(move |listener, asked| gateway(listener, replicas, asked));
+    if let Some(at) = arguments.iter().position(|argument| argument == "--only") {
+        let proxy = if arguments[at + 1] == "plain" { plain() } else { full() };
+        load(proxy.address, arguments[at + 2].parse().expect("a number of requests"));
+        return;
+    }
+    let smoke = arguments.iter().any(|argument| argument == "--test");
+    let (rounds, requests) = if smoke { (1, 200) } else { (9, 20_000) };
+    let (plain, full) = (plain(), full());
     let mut ratios = Vec::new();
     for round in 0..rounds {
         // The order turns round, so that neither always meets the warmer machine.

@@ -36,6 +36,8 @@ pub(crate) struct Choice {
     pub(crate) lane: Arc<Lane>,
     pub(crate) limits: RequestLimits,
     pub(crate) profile: Profile,
+    /// Whether the document declares its requests repeatable.
+    pub(crate) idempotent: bool,
     pub(crate) meters: Meters,
 }
 
@@ -78,7 +80,7 @@ impl Live {
             let role = if version.name == spec.control { CONTROL } else { TREATMENT };
             let meters = metrics.meters(spec.name.as_ref(), version.name.as_ref(), role);
             let (limits, profile) = (RequestLimits::of(&spec, version), spec.profile);
-            Arc::new(Choice { lane: Arc::clone(lane), limits, profile, meters })
+            Arc::new(Choice { lane: Arc::clone(lane), limits, profile, idempotent: spec.idempotent, meters })
         };
         let choices = spec.versions.iter().zip(lanes).map(choice).collect();
         Self { spec, choices, split, tickets: Tickets::new() }

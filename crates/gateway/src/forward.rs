@@ -1,9 +1,10 @@
 //! One attempt to have a replica answer a request, and what follows when it does not.
 
+use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use portway_deploy_config::Profile;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use crate::answer::{AnswerBody, Passage, Streamed};
 use crate::choice::Choice;
 use crate::headers;
-use crate::lane::Permit;
+use crate::lane::{Permit, Seat};
 use crate::limits::RequestLimits;
 use crate::record::Record;
 use crate::refusal::Refusal;
@@ -64,7 +65,6 @@ pub(crate) struct Reply {
     limits: RequestLimits,
     total: Option<Instant>,
     upgrade: Option<OnUpgrade>,
-    choice: Arc<Choice>,
     profile: Profile,
 }
 
@@ -73,8 +73,8 @@ pub(crate) struct Reply {
 pub(crate) enum Failure {
     /// It is no fault of the replica's, or there is no time for another.
     Final(Refusal),
-    /// The replica failed it.
-    Failed(Progress),
+    /// This replica failed it.
+    Failed(Progress, Seat),
 }
 
 /// Sends a request to the replica that `permit` is for.
@@ -82,18 +82,16 @@ pub(crate) async fn attempt(
     mut permit: Permit,
     outbound: &mut Outbound,
     upload: &Arc<Upload>,
-    choice: &Arc<Choice>,
+    choice: &Choice,
 ) -> Result<Reply, Failure> {
     let Some(request) = outbound.request(upload) else {
-        return Err(Failure::Failed(Progress::Read));
+        return Err(Failure::Failed(Progress::Read, permit.seat().clone()));
     };
     let limits = choice.limits;
     let started = Instant::now();
     let total = limits.total.map(|total| started + total);
-    let upstream = Arc::clone(&permit.seat().0);
     let sent = {
-        let sending = upstream.send(request);
-        tokio::pin!(sending);
+        let mut sending = pin!(permit.seat().0.send(request));
         tokio::select! {
             biased;
             sent = &mut sending => Ok(sent),
@@ -109,7 +107,8 @@ pub(crate) async fn attempt(
             let upgrade = outbound.upgrade.take();
             Ok(reply(response, carrier, permit, upload, choice, total, upgrade))
         }
-        Ok(Err(failed)) => Err(failure(*failed, permit, outbound, upload, limits.body).await),
+        // Rare and large: boxed, so that every other request need not carry room for it.
+        Ok(Err(failed)) => Err(Box::pin(failure(*failed, permit, outbound, upload, limits.body)).await),
         Err(refusal) => {
             if matches!(refusal, Refusal::TimedOut { .. }) {
                 permit.set_outcome(Outcome::Failure);
@@ -124,13 +123,13 @@ fn reply(
     carrier: Carrier,
     permit: Permit,
     upload: &Arc<Upload>,
-    choice: &Arc<Choice>,
+    choice: &Choice,
     total: Option<Instant>,
     upgrade: Option<OnUpgrade>,
 ) -> Reply {
     let passage = Passage { permit, carrier: Some(carrier), upload: Arc::clone(upload) };
     let (limits, profile) = (choice.limits, choice.profile);
-    Reply { response, passage, limits, total, upgrade, choice: Arc::clone(choice), profile }
+    Reply { response, passage, limits, total, upgrade, profile }
 }
 
 /// Waits until the request has taken too long.
@@ -182,41 +181,37 @@ async fn failure(
     match failed.unread {
         Some(request) => {
             outbound.head = Some(request.map(|_| ()));
-            Failure::Failed(Progress::Unread)
+            Failure::Failed(Progress::Unread, seat)
         }
-        None => Failure::Failed(Progress::Read),
+        None => Failure::Failed(Progress::Read, seat),
     }
 }
 
-/// Whether a request that failed goes to another replica; otherwise what its client is told.
+/// The replica that a request failed at, if it goes to another; otherwise what its client is told.
 pub(crate) fn may_repeat(
     failure: Failure,
     repeat: Repeat,
     choice: &Choice,
     upload: &Upload,
     attempts: usize,
-) -> Result<(), Refusal> {
-    let progress = match failure {
+) -> Result<Seat, Refusal> {
+    let (progress, seat) = match failure {
         Failure::Final(refusal) => return Err(refusal),
-        Failure::Failed(progress) => progress,
+        Failure::Failed(progress, seat) => (progress, seat),
     };
     let body = if upload.is_replayable() { Body::Whole } else { Body::Spent };
     let again =
         may_replay(progress, repeat, body) && attempts < MOST_REPLAYS && choice.lane.withdraw_replay();
-    if again { Ok(()) } else { Err(Refusal::ReplicaFailed) }
+    if again { Ok(seat) } else { Err(Refusal::ReplicaFailed) }
 }
 
 /// Replays of one request.
 const MOST_REPLAYS: usize = 3;
 
 impl Reply {
-    pub(crate) fn version(&self) -> &HeaderValue {
-        &self.choice.lane.name
-    }
-
     /// The answer for the client; `record` goes along to its end.
     pub(crate) fn into_response(self, mut record: Record) -> Response<AnswerBody> {
-        let Self { mut response, mut passage, limits, total, upgrade, profile, .. } = self;
+        let Self { mut response, mut passage, limits, total, upgrade, profile } = self;
         let status = passed_on(response.status(), profile);
         record.head(status.as_u16());
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(upgrade)) = (status, upgrade) {

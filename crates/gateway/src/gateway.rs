@@ -229,7 +229,9 @@ impl Gateway {
 
     /// Answers one request from `peer`.
     pub async fn respond(&self, request: Request<Incoming>, peer: Peer) -> Response<AnswerBody> {
-        service::respond(Arc::clone(&self.inner), request.map(Source::Incoming), peer).await
+        let answering = service::respond(Arc::clone(&self.inner), request.map(Source::Incoming), peer);
+        let Ok(response) = answering.await;
+        response
     }
 
     /// What the gateway looks like now.
@@ -282,18 +284,15 @@ impl fmt::Debug for Gateway {
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, Infallible>> + Send>>;
-
 /// The peer is taken from the request's extensions; see [`Peer`].
 impl hyper::service::Service<Request<Incoming>> for Gateway {
     type Response = Response<AnswerBody>;
     type Error = Infallible;
-    type Future = Answer;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Answer {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let peer = request.extensions_mut().remove::<Peer>().unwrap_or_default();
-        let answer = service::respond(Arc::clone(&self.inner), request.map(Source::Incoming), peer);
-        Box::pin(async move { Ok(answer.await) })
+        service::respond(Arc::clone(&self.inner), request.map(Source::Incoming), peer)
     }
 }
 

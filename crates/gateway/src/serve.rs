@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -124,8 +125,7 @@ impl Service<Request<Incoming>> for Connection {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let answer = service::respond(self.gateway.inner.clone(), request.map(Source::Incoming), self.peer);
-        Box::pin(async move { Ok(answer.await) })
+        service::respond(Arc::clone(&self.gateway.inner), request.map(Source::Incoming), self.peer)
     }
 }
 

@@ -1,6 +1,8 @@
 //! One request: route, authenticate, split, admit, forward, answer.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -44,62 +46,59 @@ impl Peer {
     }
 }
 
+/// An answer in the making.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, Infallible>> + Send>>;
+
 /// Answers a request, whatever happens.
-pub(crate) async fn respond(inner: Arc<Inner>, request: Request<Source>, peer: Peer) -> Response<AnswerBody> {
-    let (parts, source) = request.into_parts();
+///
+/// Boxed here, around a block that works on what it has caught: wrapping and moving a future copies all of its states.
+pub(crate) fn respond(inner: Arc<Inner>, request: Request<Source>, peer: Peer) -> Answering {
+    let (mut parts, source) = request.into_parts();
     let client = peer.address.map(|address| address.ip());
     let client = forwarded::client_address(&parts.headers, client, inner.settings.trust);
     let id = match parts.headers.get(REQUEST_ID) {
         Some(id) if is_guid(id.as_bytes()) => id.clone(),
         _ => inner.commons.chance.guid(),
     };
-    let method = parts.method.clone();
-    let mut record = Record::new(Arc::clone(&inner), method.clone(), id.clone(), client);
-    let mut scope = Scope { profile: inner.settings.profile, service: String::new() };
-    let mut response = match exchange(&inner, parts, source, peer, &mut record, &mut scope).await {
-        Ok(reply) => {
-            let version = reply.version().clone();
-            let mut response = reply.into_response(record);
-            response.headers_mut().insert(DEPLOYMENT, version);
-            response
-        }
-        Err(refusal) => {
-            record.refuse(refusal.status(scope.profile).as_u16(), refusal.code());
-            let mut response = refusal.answer(scope.profile, &scope.service, &method);
-            if let Some(choice) = &record.choice {
-                response.headers_mut().insert(DEPLOYMENT, choice.lane.name.clone());
+    let mut record = Record::new(inner, parts.method.clone(), id, client);
+    Box::pin(async move {
+        let id = record.id.clone();
+        let mut profile = record.inner.settings.profile;
+        let answered = exchange(&mut parts, source, peer, &mut record, &mut profile).await;
+        let version = record.choice.as_ref().map(|choice| choice.lane.name.clone());
+        let mut response = match answered {
+            Ok(reply) => reply.into_response(record),
+            Err(refusal) => {
+                record.refuse(refusal.status(profile).as_u16(), refusal.code());
+                let service = Route::parse(parts.uri.path()).map_or("", |route| route.service);
+                refusal.answer(profile, service, &parts.method)
             }
-            response
+        };
+        if let Some(version) = version {
+            response.headers_mut().insert(DEPLOYMENT, version);
         }
-    };
-    response.headers_mut().insert(REQUEST_ID, id);
-    response
+        response.headers_mut().insert(REQUEST_ID, id);
+        Ok(response)
+    })
 }
 
-/// In whose name a refusal speaks.
-struct Scope {
-    profile: Profile,
-    service: String,
-}
-
+/// `profile` is that in whose words a refusal speaks.
 async fn exchange(
-    inner: &Arc<Inner>,
-    mut parts: Parts,
+    parts: &mut Parts,
     source: Source,
     peer: Peer,
     record: &mut Record,
-    scope: &mut Scope,
+    profile: &mut Profile,
 ) -> Result<Reply, Refusal> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::Method);
     }
-    let uri = std::mem::take(&mut parts.uri);
+    let uri = parts.uri.clone();
     let route = Route::parse(uri.path()).ok_or(Refusal::NoRoute)?;
-    if !inner.is_synced() {
+    if !record.inner.is_synced() {
         return Err(Refusal::Starting);
     }
-    route.service.clone_into(&mut scope.service);
-    let (endpoint, live, caller) = authenticate(inner, &parts, &route, record, scope)?;
+    let (endpoint, live, caller) = authenticate(&parts.headers, &route, record, profile)?;
     let mut choice = choose(&endpoint, live, &route, &parts.headers, &caller).await?;
     choice.lane.stats.arrived();
     record.choice = Some(Arc::clone(&choice));
@@ -107,21 +106,21 @@ async fn exchange(
     if source.size_hint().lower() > limit {
         return Err(Refusal::TooLarge { limit });
     }
-    let repeat = Repeat::of(parts.method.as_str(), endpoint.live.load().spec.idempotent);
-    let keep = if repeat == Repeat::Idempotent { inner.settings.replay_bytes } else { 0 };
+    let repeat = Repeat::of(parts.method.as_str(), choice.idempotent);
+    let keep = if repeat == Repeat::Idempotent { record.inner.settings.replay_bytes } else { 0 };
     let upload = Upload::new(source, limit, keep);
     record.upload = Some(Arc::clone(&upload));
-    let mut outbound = prepare(inner, &mut parts, &uri, &route, peer, record, repeat);
+    let mut outbound = prepare(parts, &uri, &route, peer, record, repeat);
     let mut failed: Option<Seat> = None;
     let mut tried: Vec<Seat> = Vec::new();
     loop {
         let Some(permit) = admit(&choice, failed.take().as_ref()).await? else {
             // The whole endpoint may have gone, too, and another of its name may have come, with other keys.
-            let routed =
-                inner.routes.load().get(route.service).is_some_and(|now| Arc::ptr_eq(now, &endpoint));
-            if !routed {
+            let routes = record.inner.routes.load();
+            if !routes.get(route.service).is_some_and(|now| Arc::ptr_eq(now, &endpoint)) {
                 return Err(Refusal::UnknownService);
             }
+            drop(routes);
             choice =
                 choose(&endpoint, endpoint.live.load_full(), &route, outbound.headers(), &caller).await?;
             record.choice = Some(Arc::clone(&choice));
@@ -131,11 +130,11 @@ async fn exchange(
         if tried.contains(permit.seat()) {
             return Err(Refusal::ReplicaFailed);
         }
-        let seat = permit.seat().clone();
-        match forward::attempt(permit, &mut outbound, &upload, &choice).await {
+        let failure = match forward::attempt(permit, &mut outbound, &upload, &choice).await {
             Ok(reply) => return Ok(reply),
-            Err(failure) => forward::may_repeat(failure, repeat, &choice, &upload, tried.len())?,
-        }
+            Err(failure) => failure,
+        };
+        let seat = forward::may_repeat(failure, repeat, &choice, &upload, tried.len())?;
         record.replays += 1;
         tried.push(seat.clone());
         failed = Some(seat);
@@ -158,13 +157,13 @@ async fn admit(choice: &Choice, failed: Option<&Seat>) -> Result<Option<Permit>,
 /// The endpoint that a caller may use. For one that does not exist the same work is done and the same answer given as
 /// for a wrong key, unless the gateway's own profile is the documented one, which says 404.
 fn authenticate(
-    inner: &Inner,
-    parts: &Parts,
+    headers: &HeaderMap,
     route: &Route<'_>,
     record: &mut Record,
-    scope: &mut Scope,
+    profile: &mut Profile,
 ) -> Result<(Arc<Endpoint>, Arc<Live>, Principal), Refusal> {
-    let values = parts.headers.get_all(header::AUTHORIZATION);
+    let inner = &record.inner;
+    let values = headers.get_all(header::AUTHORIZATION);
     let attempt = Attempt {
         bearer: Bearer::parse(values.iter().map(HeaderValue::as_bytes)),
         audience: route.service,
@@ -183,13 +182,13 @@ fn authenticate(
     match (found.zip(live), verdict.settled()) {
         (Some((endpoint, live)), Ok(caller)) => {
             record.service = Some(Arc::clone(&endpoint.name));
-            scope.profile = live.spec.profile;
+            *profile = live.spec.profile;
             Ok((endpoint, live, caller))
         }
         (Some((endpoint, live)), Err(denied)) => {
             record.service = Some(Arc::clone(&endpoint.name));
             if may_tell {
-                scope.profile = live.spec.profile;
+                *profile = live.spec.profile;
             }
             Err(Refusal::Denied(denied))
         }
@@ -221,7 +220,6 @@ async fn choose(
 
 /// The head of the request as the replica gets it.
 fn prepare(
-    inner: &Inner,
     parts: &mut Parts,
     uri: &Uri,
     route: &Route<'_>,
@@ -229,6 +227,7 @@ fn prepare(
     record: &Record,
     repeat: Repeat,
 ) -> Outbound {
+    let inner = &record.inner;
     let websocket = headers::wants_websocket(&parts.method, parts.version, &parts.headers);
     let upgrade = if websocket { parts.extensions.remove::<OnUpgrade>() } else { None };
     let mut sent = std::mem::take(&mut parts.headers);

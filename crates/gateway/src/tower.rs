@@ -33,7 +33,6 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let peer = request.extensions_mut().remove::<Peer>().unwrap_or_default();
         let request = request.map(|body| Source::Boxed(body.map_err(Into::into).boxed_unsync()));
-        let answer = service::respond(Arc::clone(&self.inner), request, peer);
-        Box::pin(async move { Ok(answer.await) })
+        service::respond(Arc::clone(&self.inner), request, peer)
     }
 }

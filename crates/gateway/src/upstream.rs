@@ -173,20 +173,21 @@ impl Upstream {
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub(crate) async fn send(&self, mut request: Request<Cursor>) -> Sent {
-        request.headers_mut().insert(header::HOST, self.host.clone());
+    pub(crate) async fn send(&self, request: Request<Cursor>) -> Sent {
         match self.dialer.protocol {
             Protocol::Http1 => self.send_http1(request).await,
-            Protocol::Http2 => self.send_http2(request).await,
+            // The larger of the two, on its own, so that HTTP/1 need not carry room for it.
+            Protocol::Http2 => Box::pin(self.send_http2(request)).await,
         }
     }
 
     async fn send_http1(&self, mut request: Request<Cursor>) -> Sent {
+        request.headers_mut().insert(header::HOST, self.host.clone());
         *request.version_mut() = http::Version::HTTP_11;
         loop {
             let (mut connection, reused) = match self.pop() {
                 Some(connection) => (connection, true),
-                None => match self.dial_http1().await {
+                None => match Box::pin(self.dial_http1()).await {
                     Ok(connection) => (connection, false),
                     Err(error) => return Err(Failed::unread(error, request)),
                 },
