@@ -34,11 +34,12 @@ impl Chance {
     pub(crate) fn guid(&self) -> HeaderValue {
         let bits = self.wide() & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
         let mut text = Vec::with_capacity(36);
-        for (at, digits) in [(96, 8), (80, 4), (64, 4), (48, 4), (0, 12)] {
-            if digits != 8 {
+        let bytes = bits.to_be_bytes();
+        for part in [0..4, 4..6, 6..8, 8..10, 10..16] {
+            if part.start > 0 {
                 text.push(b'-');
             }
-            push_hex(&mut text, bits >> at, digits);
+            push_hex(&mut text, &bytes[part]);
         }
         HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
             .expect("hexadecimal digits and dashes are legal")

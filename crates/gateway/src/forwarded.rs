@@ -66,25 +66,41 @@ pub fn client_address(headers: &HeaderMap, peer: Option<IpAddr>, trust: Forwarde
 
 /// Writes the forwarding fields of a request on its way to a replica.
 pub fn set_forwarded(headers: &mut HeaderMap, arrival: Arrival<'_>, trust: ForwardedTrust) {
-    if trust == ForwardedTrust::Peer {
-        for name in [header::FORWARDED, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST] {
-            headers.remove(name);
+    headers.reserve(ADDED_FIELDS);
+    let scheme = if arrival.secure { "https" } else { "http" };
+    let mut client = listed(headers, &X_FORWARDED_FOR, trust);
+    let client = arrival.peer.and_then(|peer| {
+        push_address(&mut client, peer.to_canonical());
+        text(client)
+    });
+    let mut element = listed(headers, &header::FORWARDED, trust);
+    write_forwarded(&mut element, arrival, scheme);
+    let scheme = HeaderValue::from_static(scheme);
+    match trust {
+        ForwardedTrust::Peer => {
+            replace(headers, X_FORWARDED_FOR, client);
+            replace(headers, X_FORWARDED_PROTO, Some(scheme));
+            replace(headers, X_FORWARDED_HOST, arrival.host.cloned());
+        }
+        ForwardedTrust::Proxy => {
+            if let Some(client) = client {
+                headers.insert(X_FORWARDED_FOR, client);
+            }
+            headers.entry(X_FORWARDED_PROTO).or_insert(scheme);
+            if let Some(host) = arrival.host {
+                headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
+            }
         }
     }
-    headers.reserve(ADDED_FIELDS);
-    if let Some(peer) = arrival.peer.map(|peer| peer.to_canonical()) {
-        let mut list = listed(headers, &X_FORWARDED_FOR);
-        let _ = write!(list, "{peer}");
-        insert_text(headers, X_FORWARDED_FOR, list);
+    replace(headers, header::FORWARDED, text(element));
+}
+
+/// Puts a value in place of all that there are.
+fn replace(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    match value {
+        Some(value) => drop(headers.insert(name, value)),
+        None => drop(headers.remove(name)),
     }
-    let scheme = if arrival.secure { "https" } else { "http" };
-    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
-    if let Some(host) = arrival.host {
-        headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
-    }
-    let mut list = listed(headers, &header::FORWARDED);
-    write_forwarded(&mut list, arrival, scheme);
-    insert_text(headers, header::FORWARDED, list);
 }
 
 /// What is written here and elsewhere on the way to a replica: room for all of it is made once.
@@ -92,11 +108,18 @@ const ADDED_FIELDS: usize = 8;
 
 /// One element of `Forwarded` (RFC 7239).
 fn write_forwarded(text: &mut Vec<u8>, arrival: Arrival<'_>, scheme: &str) {
-    let _ = match arrival.peer.map(|peer| peer.to_canonical()) {
-        Some(IpAddr::V4(peer)) => write!(text, "for={peer};proto={scheme}"),
-        Some(IpAddr::V6(peer)) => write!(text, "for=\"[{peer}]\";proto={scheme}"),
-        None => write!(text, "for=unknown;proto={scheme}"),
-    };
+    text.extend_from_slice(b"for=");
+    match arrival.peer.map(|peer| peer.to_canonical()) {
+        Some(peer @ IpAddr::V4(_)) => push_address(text, peer),
+        Some(peer @ IpAddr::V6(_)) => {
+            text.extend_from_slice(b"\"[");
+            push_address(text, peer);
+            text.extend_from_slice(b"]\"");
+        }
+        None => text.extend_from_slice(b"unknown"),
+    }
+    text.extend_from_slice(b";proto=");
+    text.extend_from_slice(scheme.as_bytes());
     if let Some(host) = arrival.host.filter(|host| host.to_str().is_ok()) {
         text.extend_from_slice(b";host=\"");
         for byte in host.as_bytes() {
@@ -109,19 +132,37 @@ fn write_forwarded(text: &mut Vec<u8>, arrival: Arrival<'_>, scheme: &str) {
     }
 }
 
-/// The list in the fields called `name`, ready for one more element.
-fn listed(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
+/// What is believed of the list in the fields called `name`, ready for one more element.
+fn listed(headers: &HeaderMap, name: &HeaderName, trust: ForwardedTrust) -> Vec<u8> {
     let mut list = Vec::with_capacity(64);
-    for value in headers.get_all(name) {
-        list.extend_from_slice(value.as_bytes());
-        list.extend_from_slice(b", ");
+    if trust == ForwardedTrust::Proxy {
+        for value in headers.get_all(name) {
+            list.extend_from_slice(value.as_bytes());
+            list.extend_from_slice(b", ");
+        }
     }
     list
 }
 
-fn insert_text(headers: &mut HeaderMap, name: HeaderName, text: Vec<u8>) {
-    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)) {
-        headers.insert(name, value);
+fn text(text: Vec<u8>) -> Option<HeaderValue> {
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).ok()
+}
+
+/// An address as text; that of IPv4, by far the most frequent, without the machinery of formatting.
+fn push_address(text: &mut Vec<u8>, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        let _ = write!(text, "{address}");
+        return;
+    };
+    for (at, octet) in address.octets().into_iter().enumerate() {
+        if at > 0 {
+            text.push(b'.');
+        }
+        for (unit, least) in [(100, 100), (10, 10), (1, 0)] {
+            if octet >= least {
+                text.push(b'0' + octet / unit % 10);
+            }
+        }
     }
 }
 
@@ -141,19 +182,18 @@ pub fn set_trace(headers: &mut HeaderMap, fresh: impl FnOnce() -> (u128, u64)) {
     // All zeros would be invalid; the lowest bit costs nothing.
     let mut text = Vec::with_capacity(55);
     text.extend_from_slice(b"00-");
-    push_hex(&mut text, trace | 1, 32);
+    push_hex(&mut text, &(trace | 1).to_be_bytes());
     text.push(b'-');
-    push_hex(&mut text, u128::from(span | 1), 16);
+    push_hex(&mut text, &(span | 1).to_be_bytes());
     text.extend_from_slice(b"-00");
-    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)) {
-        headers.insert(TRACEPARENT, value);
-    }
+    replace(headers, TRACEPARENT, self::text(text));
 }
 
-/// The last `digits` hexadecimal digits of `number`, without the machinery of formatting.
-pub(crate) fn push_hex(text: &mut Vec<u8>, number: u128, digits: u32) {
-    for digit in (0..digits).rev() {
-        text.push(b"0123456789abcdef"[(number >> (4 * digit)) as usize & 0xf]);
+/// Two hexadecimal digits a byte, without the machinery of formatting.
+pub(crate) fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        text.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
     }
 }
 
@@ -212,6 +252,33 @@ mod tests {
         assert_eq!(headers[X_FORWARDED_FOR], "203.0.113.9, 192.0.2.1");
         assert_eq!(headers[X_FORWARDED_PROTO], "https");
         assert_eq!(headers[header::FORWARDED], "for=192.0.2.1;proto=http;host=\"a\\\"b\"");
+    }
+
+    #[test]
+    fn r_rtr_10_addresses_are_written_as_the_standard_library_does() {
+        let written = |address: IpAddr| {
+            let mut text = Vec::new();
+            push_address(&mut text, address);
+            String::from_utf8(text).unwrap()
+        };
+        for octet in 0..=255 {
+            let address = IpAddr::from([octet, 0, 255 - octet, 10]);
+            assert_eq!(written(address), address.to_string());
+        }
+        let address: IpAddr = "2001:db8::1".parse().unwrap();
+        assert_eq!(written(address), "2001:db8::1");
+    }
+
+    #[test]
+    fn r_rtr_10_without_an_address_nothing_that_was_claimed_stays() {
+        let mut headers = HeaderMap::new();
+        for name in [X_FORWARDED_FOR, X_FORWARDED_HOST, header::FORWARDED] {
+            headers.insert(name, HeaderValue::from_static("claimed"));
+        }
+        let arrival = Arrival { peer: None, secure: true, host: None };
+        set_forwarded(&mut headers, arrival, ForwardedTrust::Peer);
+        assert_eq!(headers[header::FORWARDED], "for=unknown;proto=https");
+        assert_eq!((headers[X_FORWARDED_PROTO].to_str().unwrap(), headers.len()), ("https", 2));
     }
 
     #[test]
