@@ -47,12 +47,13 @@ pub(crate) struct Passage {
 
 impl Passage {
     /// The answer was read to its end.
-    fn complete(mut self) {
-        self.permit.set_outcome(Outcome::Success);
+    fn complete(mut self, now: Duration) {
         // A connection that still sends the request is of no use to the next one.
         if let Some(carrier) = self.carrier.take().filter(|_| self.upload.ended()) {
-            self.permit.seat().0.reclaim(carrier);
+            let idle_since = self.permit.lane().commons.clock.at(now);
+            self.permit.seat().0.reclaim(carrier, idle_since);
         }
+        self.permit.succeed(now);
     }
 
     /// The replica broke off or stalled in the middle of its answer.
@@ -68,8 +69,10 @@ impl Streamed {
 
     fn complete(&mut self) {
         if let Some(passage) = self.passage.take() {
-            passage.complete();
-            self.record.complete();
+            // Asked once: three who need it note the same moment.
+            let now = self.record.inner.commons.clock.now();
+            passage.complete(now);
+            self.record.complete(now);
         }
     }
 

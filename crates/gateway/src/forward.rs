@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use portway_deploy_config::Profile;
@@ -31,17 +31,7 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
-    pub(crate) fn new(
-        method: Method,
-        uri: Uri,
-        headers: HeaderMap,
-        repeat: Repeat,
-        upgrade: Option<OnUpgrade>,
-    ) -> Self {
-        let mut head = Request::new(());
-        *head.method_mut() = method;
-        *head.uri_mut() = uri;
-        *head.headers_mut() = headers;
+    pub(crate) fn new(head: Request<()>, repeat: Repeat, upgrade: Option<OnUpgrade>) -> Self {
         Self { repeat, head: Some(head), upgrade }
     }
 
@@ -91,7 +81,7 @@ pub(crate) async fn attempt(
     let started = Instant::now();
     let total = limits.total.map(|total| started + total);
     let sent = {
-        let mut sending = pin!(permit.seat().0.send(request));
+        let mut sending = pin!(permit.seat().0.send(request, started));
         tokio::select! {
             biased;
             sent = &mut sending => Ok(sent),

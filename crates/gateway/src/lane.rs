@@ -335,11 +335,13 @@ pub(crate) struct Permit {
     lane: Arc<Lane>,
     slot: Option<Slot<Seat>>,
     outcome: Outcome,
+    /// When its request ended, if that is known before it is dropped.
+    ended: Option<Duration>,
 }
 
 impl Permit {
     fn new(lane: &Arc<Lane>, slot: Slot<Seat>) -> Self {
-        Self { lane: Arc::clone(lane), slot: Some(slot), outcome: Outcome::Neutral }
+        Self { lane: Arc::clone(lane), slot: Some(slot), outcome: Outcome::Neutral, ended: None }
     }
 
     pub(crate) fn seat(&self) -> &Seat {
@@ -359,12 +361,17 @@ impl Permit {
     pub(crate) fn set_outcome(&mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
+
+    /// The request is over, and all went well.
+    pub(crate) fn succeed(mut self, now: Duration) {
+        (self.outcome, self.ended) = (Outcome::Success, Some(now));
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
-            let now = self.lane.now();
+            let now = self.ended.unwrap_or_else(|| self.lane.now());
             if self.outcome == Outcome::Success {
                 self.lane.stats.served(now.saturating_sub(slot.since()));
             }

@@ -41,6 +41,8 @@ pub(crate) struct Record {
     status: u16,
     sent: u64,
     ending: Ending,
+    /// When it ended, if that is known before it is dropped.
+    ended: Option<Duration>,
 }
 
 impl Record {
@@ -59,6 +61,7 @@ impl Record {
             status: 0,
             sent: 0,
             ending: Ending::ClientGone,
+            ended: None,
         }
     }
 
@@ -76,8 +79,8 @@ impl Record {
         self.sent += bytes as u64;
     }
 
-    pub(crate) fn complete(&mut self) {
-        self.ending = Ending::Answered;
+    pub(crate) fn complete(&mut self, now: Duration) {
+        (self.ending, self.ended) = (Ending::Answered, Some(now));
     }
 
     pub(crate) fn cut(&mut self) {
@@ -118,7 +121,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let now = self.inner.commons.clock.now();
+        let now = self.ended.unwrap_or_else(|| self.inner.commons.clock.now());
         let took = now.saturating_sub(self.arrived);
         match (&self.choice, self.ending) {
             (Some(choice), Ending::Answered) => {

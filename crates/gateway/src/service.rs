@@ -3,10 +3,10 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::request::Parts;
-use http::uri::PathAndQuery;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::upgrade::OnUpgrade;
 use portway_auth::{Attempt, Bearer, Denied, Principal};
@@ -93,8 +93,7 @@ async fn exchange(
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::Method);
     }
-    let uri = parts.uri.clone();
-    let route = Route::parse(uri.path()).ok_or(Refusal::NoRoute)?;
+    let route = Route::parse(parts.uri.path()).ok_or(Refusal::NoRoute)?;
     if !record.inner.is_synced() {
         return Err(Refusal::Starting);
     }
@@ -108,9 +107,16 @@ async fn exchange(
     }
     let repeat = Repeat::of(parts.method.as_str(), choice.idempotent);
     let keep = if repeat == Repeat::Idempotent { record.inner.settings.replay_bytes } else { 0 };
-    let upload = Upload::new(source, limit, keep);
+    let upload = Upload::new(source, limit, keep, record.inner.commons.clock.at(record.arrived));
     record.upload = Some(Arc::clone(&upload));
-    let mut outbound = prepare(parts, &uri, &route, peer, record, repeat);
+    let websocket = headers::wants_websocket(&parts.method, parts.version, &parts.headers);
+    let upgrade = if websocket { parts.extensions.remove::<OnUpgrade>() } else { None };
+    let mut head = Request::new(());
+    *head.method_mut() = parts.method.clone();
+    *head.uri_mut() = replica_uri(&route, parts.uri.query());
+    *head.headers_mut() = std::mem::take(&mut parts.headers);
+    set_headers(head.headers_mut(), parts.uri.authority(), upgrade.is_some(), peer, record);
+    let mut outbound = Outbound::new(head, repeat, upgrade);
     let mut failed: Option<Seat> = None;
     let mut tried: Vec<Seat> = Vec::new();
     loop {
@@ -218,38 +224,36 @@ async fn choose(
     }
 }
 
-/// The head of the request as the replica gets it.
-fn prepare(
-    parts: &mut Parts,
-    uri: &Uri,
-    route: &Route<'_>,
+/// The header fields as the replica gets them, but for its own `Host`, which is set where the replica is known.
+fn set_headers(
+    sent: &mut HeaderMap,
+    authority: Option<&Authority>,
+    websocket: bool,
     peer: Peer,
     record: &Record,
-    repeat: Repeat,
-) -> Outbound {
+) {
     let inner = &record.inner;
-    let websocket = headers::wants_websocket(&parts.method, parts.version, &parts.headers);
-    let upgrade = if websocket { parts.extensions.remove::<OnUpgrade>() } else { None };
-    let mut sent = std::mem::take(&mut parts.headers);
-    let host = sent.remove(header::HOST).or_else(|| {
-        let authority = uri.authority()?;
-        HeaderValue::try_from(authority.host()).ok()
-    });
-    headers::strip_request(&mut sent, upgrade.is_some(), inner.settings.keep_authorization);
+    let host = sent.get(header::HOST).cloned();
+    let host = host.or_else(|| HeaderValue::try_from(authority?.host()).ok());
+    headers::strip_request(sent, websocket, inner.settings.keep_authorization);
     let address = peer.address.map(|address| address.ip());
     let arrival = Arrival { peer: address, secure: peer.secure, host: host.as_ref() };
-    forwarded::set_forwarded(&mut sent, arrival, inner.settings.trust);
+    forwarded::set_forwarded(sent, arrival, inner.settings.trust);
     let chance = &inner.commons.chance;
-    forwarded::set_trace(&mut sent, || (chance.wide(), chance.bits()));
+    forwarded::set_trace(sent, || (chance.wide(), chance.bits()));
     sent.insert(REQUEST_ID, record.id.clone());
+}
 
-    let path = match uri.query() {
-        None => PathAndQuery::from_static(route.replica_path()),
-        Some(query) => format!("{}?{query}", route.replica_path())
-            .parse()
-            .unwrap_or_else(|_| PathAndQuery::from_static(route.replica_path())),
-    };
-    Outbound::new(parts.method.clone(), Uri::from(path), sent, repeat, upgrade)
+/// The path on the replica, with the query that came along.
+fn replica_uri(route: &Route<'_>, query: Option<&str>) -> Uri {
+    // Parsed once: almost every request has it.
+    static SCORE: LazyLock<Uri> = LazyLock::new(|| Uri::from_static("/score"));
+    let path = route.replica_path();
+    match (route.target, query) {
+        (Target::Score, None) => SCORE.clone(),
+        (Target::Swagger, None) => Uri::from_static(path),
+        (_, Some(query)) => format!("{path}?{query}").parse().unwrap_or_else(|_| Uri::from_static(path)),
+    }
 }
 
 /// Statuses that a replica's answer is given under.

@@ -21,7 +21,7 @@ pub(crate) fn spawn(client: OnUpgrade, replica: OnUpgrade, mut passage: Passage,
         if let Ok((_, to_client)) = tokio::io::copy_bidirectional(&mut client, &mut replica).await {
             record.add_sent(usize::try_from(to_client).unwrap_or(usize::MAX));
         }
-        record.complete();
+        record.complete(record.inner.commons.clock.now());
         // A connection may be kept for hours: it says nothing about how long a request takes.
         passage.permit.set_outcome(Outcome::Neutral);
     });

@@ -101,8 +101,9 @@ impl Piece {
 }
 
 impl Upload {
-    /// A body of at most `limit` bytes, of which up to `keep` are kept for a replay (0: none).
-    pub(crate) fn new(source: Source, limit: u64, keep: usize) -> Arc<Self> {
+    /// A body of at most `limit` bytes, of which up to `keep` are kept for a replay (0: none), of a request that arrived
+    /// at `arrived`.
+    pub(crate) fn new(source: Source, limit: u64, keep: usize, arrived: Instant) -> Arc<Self> {
         let declared = source.size_hint();
         let ended = source.is_end_stream();
         let kept = match keep {
@@ -118,7 +119,7 @@ impl Upload {
             turn: 0,
             broken: None,
             ended,
-            progress: Instant::now(),
+            progress: arrived,
         })))
     }
 
@@ -155,7 +156,7 @@ impl Upload {
         self.state().received
     }
 
-    /// When the last piece came in.
+    /// When the last piece came in, or the head if there was none yet.
     pub(crate) fn progress(&self) -> Instant {
         self.state().progress
     }

@@ -173,19 +173,19 @@ impl Upstream {
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub(crate) async fn send(&self, request: Request<Cursor>) -> Sent {
+    pub(crate) async fn send(&self, request: Request<Cursor>, now: Instant) -> Sent {
         match self.dialer.protocol {
-            Protocol::Http1 => self.send_http1(request).await,
+            Protocol::Http1 => self.send_http1(request, now).await,
             // The larger of the two, on its own, so that HTTP/1 need not carry room for it.
             Protocol::Http2 => Box::pin(self.send_http2(request)).await,
         }
     }
 
-    async fn send_http1(&self, mut request: Request<Cursor>) -> Sent {
+    async fn send_http1(&self, mut request: Request<Cursor>, now: Instant) -> Sent {
         request.headers_mut().insert(header::HOST, self.host.clone());
         *request.version_mut() = http::Version::HTTP_11;
         loop {
-            let (mut connection, reused) = match self.pop() {
+            let (mut connection, reused) = match self.pop(now) {
                 Some(connection) => (connection, true),
                 None => match Box::pin(self.dial_http1()).await {
                     Ok(connection) => (connection, false),
@@ -227,10 +227,10 @@ impl Upstream {
     }
 
     /// The idle connection that was used last and is still fresh.
-    fn pop(&self) -> Option<Http1> {
+    fn pop(&self, now: Instant) -> Option<Http1> {
         let mut idle = self.idle();
         while let Some(last) = idle.pop() {
-            if last.since.elapsed() >= IDLE_LIFETIME {
+            if now.saturating_duration_since(last.since) >= IDLE_LIFETIME {
                 idle.clear();
             } else if !last.connection.sender.is_closed() {
                 return Some(last.connection);
@@ -284,7 +284,7 @@ impl Upstream {
                     tokio::time::sleep(LAST_ACCEPT).await;
                     let lasts = !connection.sender.is_closed();
                     if lasts {
-                        self.push(connection);
+                        self.push(connection, Instant::now());
                     }
                     lasts
                 }
@@ -294,20 +294,20 @@ impl Upstream {
         }
     }
 
-    fn push(&self, connection: Http1) {
+    fn push(&self, connection: Http1, since: Instant) {
         if self.retired.load(Ordering::Acquire) {
             return;
         }
-        self.idle().push(Idle { connection, since: Instant::now() });
+        self.idle().push(Idle { connection, since });
         if self.retired.load(Ordering::Acquire) {
             self.idle().clear();
         }
     }
 
     /// Takes a connection back whose exchange is over in both directions.
-    pub(crate) fn reclaim(&self, carrier: Carrier) {
+    pub(crate) fn reclaim(&self, carrier: Carrier, now: Instant) {
         if let Some(connection) = carrier.0.filter(|connection| !connection.sender.is_closed()) {
-            self.push(connection);
+            self.push(connection, now);
         }
     }
 
