@@ -20,7 +20,7 @@ pub(crate) enum Source {
     Incoming(Incoming),
     /// From any other.
     #[cfg_attr(
-        not(feature = "tower"),
+        not(any(feature = "tower", test)),
         expect(dead_code, reason = "only a tower service takes foreign bodies")
     )]
     Boxed(UnsyncBoxBody<Bytes, BoxError>),
