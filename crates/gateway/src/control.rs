@@ -9,12 +9,10 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::StreamExt as _;
 use portway_auth::{PublishedIssuer, Verifier};
 use portway_autoscale::Policy;
-use portway_backend::{
-    Catalog, Change, DocKind, Document, ErrorKind, Fence, Fleet, Leases, Status, WorkloadId,
-};
+use portway_backend::{Catalog, Change, DocKind, Document, ErrorKind, Fleet, Leases, Status, WorkloadId};
 use portway_deploy_config::{EndpointSpec, VersionSpec};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
 use crate::choice::{Endpoint, Live};
@@ -22,7 +20,8 @@ use crate::inner::{Inner, Routes};
 use crate::lane::Lane;
 use crate::leadership::Leadership;
 use crate::limits;
-use crate::scaling::{Order, Scaling, TICK};
+use crate::orders::{Answer, Orders};
+use crate::scaling::{Scaling, TICK};
 
 /// What the control side was given.
 #[derive(Clone)]
@@ -51,10 +50,13 @@ pub(crate) async fn run(inner: Arc<Inner>, seams: Seams, shutdown: impl Future<O
             biased;
             () = &mut shutdown => break,
             Some(event) = events.recv() => control.take(event).await,
+            answer = control.orders.answer() => control.heed(&answer),
             () = commons.hungry.notified() => control.scale().await,
             _ = tick.tick() => control.tick().await,
         }
     }
+    // What was ordered under the lease is done before somebody else can hold it.
+    control.orders.settle().await;
     control.leadership.release().await;
 }
 
@@ -92,6 +94,7 @@ struct Control {
     inner: Arc<Inner>,
     seams: Seams,
     leadership: Leadership,
+    orders: Orders,
     endpoints: BTreeMap<Arc<str>, Known>,
     verifiers: HashMap<Arc<str>, Arc<Verifier>>,
     /// The documents that a watch has told of since it began.
@@ -111,6 +114,8 @@ struct Running {
     lane: Arc<Lane>,
     status: Arc<ArcSwapOption<Status>>,
     scaling: Scaling,
+    /// The last order to the backend.
+    ordered: Option<AbortHandle>,
     /// Ends with the version.
     _follower: JoinSet<()>,
 }
@@ -122,6 +127,7 @@ impl Control {
             inner,
             seams,
             leadership,
+            orders: Orders::default(),
             endpoints: BTreeMap::new(),
             verifiers: HashMap::new(),
             told: HashMap::new(),
@@ -287,7 +293,7 @@ impl Control {
         ));
         let _ = tokio::time::timeout(FIRST_STATUS, seen).await;
         let scaling = Scaling::new(self.inner.commons.clock.now());
-        Running { spec: version.clone(), lane, status, scaling, _follower: follower }
+        Running { spec: version.clone(), lane, status, scaling, ordered: None, _follower: follower }
     }
 
     // === replicas ===
@@ -309,48 +315,50 @@ impl Control {
         self.inner.scales.store(fence.is_some(), Ordering::Relaxed);
         let Some(fence) = fence else { return };
         for running in self.endpoints.values_mut().flat_map(|known| &mut known.versions) {
+            // One order at a time for a version: the next depends on what becomes of this one.
+            if running.ordered.as_ref().is_some_and(|ordered| !ordered.is_finished()) {
+                continue;
+            }
             // Without a status nothing is known, and nothing is done.
             let Some(status) = running.status.load_full() else { continue };
             let order = running.scaling.step(now, &running.lane, &running.spec, &status, &self.seams.policy);
-            if let Some(order) = order {
-                perform(&*self.seams.fleet, running, &status, order, fence, now).await;
-            }
+            running.ordered = order.map(|order| {
+                let (fleet, lane) = (Arc::clone(&self.seams.fleet), Arc::clone(&running.lane));
+                self.orders.ask(fleet, lane, status.wanted, order, fence)
+            });
         }
     }
-}
 
-/// Asks the backend, and takes in what it says.
-async fn perform(
-    fleet: &dyn Fleet,
-    running: &mut Running,
-    status: &Status,
-    order: Order,
-    fence: Fence,
-    now: Duration,
-) {
-    let id = &running.lane.id;
-    let asked = tokio::time::timeout(SCALE_LIMIT, fleet.scale(id, order.to, &order.drained, fence)).await;
-    match asked {
-        Ok(Ok(())) => {
-            tracing::info!(workload = %id, from = status.wanted, to = order.to, "scaled");
-            running.lane.named(&order.drained);
-        }
-        Ok(Err(error)) => {
-            tracing::warn!(workload = %id, from = status.wanted, to = order.to, %error, "not scaled");
-            match error.kind() {
-                ErrorKind::Capacity => {
-                    running.scaling.capacity_reached(now, status.wanted, error.to_string());
+    /// Takes in what the backend said to an order; nothing, if its version has gone meanwhile.
+    fn heed(&mut self, answer: &Answer) {
+        let mut versions = self.endpoints.values_mut().flat_map(|known| &mut known.versions);
+        let Some(running) = versions.find(|running| Arc::ptr_eq(&running.lane, &answer.lane)) else { return };
+        let Answer { lane, from, order, said } = answer;
+        let (id, to) = (&lane.id, order.to);
+        match said {
+            Some(Ok(())) => {
+                tracing::info!(workload = %id, from, to, "scaled");
+                running.scaling.clear_trouble();
+                lane.named(&order.drained);
+            }
+            Some(Err(error)) => {
+                tracing::warn!(workload = %id, from, to, %error, "not scaled");
+                match error.kind() {
+                    ErrorKind::Capacity => {
+                        let now = self.inner.commons.clock.now();
+                        running.scaling.capacity_reached(now, *from, error.to_string());
+                    }
+                    _ => running.scaling.set_trouble(error.to_string()),
                 }
-                _ => running.scaling.set_trouble(error.to_string()),
+                if error.kind() == ErrorKind::Conflict {
+                    // Somebody else scales: those that were to leave are needed until that one says otherwise.
+                    lane.drain(0);
+                }
             }
-            if error.kind() == ErrorKind::Conflict {
-                // Somebody else scales: those that were to leave are needed until that one says otherwise.
-                running.lane.drain(0);
+            None => {
+                tracing::warn!(workload = %id, to, "the backend does not answer");
+                running.scaling.set_trouble("the backend does not answer".into());
             }
-        }
-        Err(_) => {
-            tracing::warn!(workload = %id, to = order.to, "the backend does not answer");
-            running.scaling.set_trouble("the backend does not answer".into());
         }
     }
 }
@@ -384,7 +392,6 @@ async fn follow(
     }
 }
 
-const SCALE_LIMIT: Duration = Duration::from_secs(3);
 const FIRST_STATUS: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(5);

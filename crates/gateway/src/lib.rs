@@ -17,6 +17,7 @@ mod lane;
 mod leadership;
 mod limits;
 mod metrics;
+mod orders;
 mod record;
 mod refusal;
 mod scaling;

@@ -125,14 +125,11 @@ impl Scaling {
         let want = if asleep { Some(want.unwrap_or(0).max(1)) } else { want };
         let bounds = self.bounds(now, spec);
         let decision = decide(status.wanted, want, bounds);
-        if decision.limit().is_capacity_bound() {
-            if self.trouble.is_empty() {
-                self.trouble = "the cluster has no room for more replicas".into();
-            }
-        } else if self.full.is_none() {
-            self.trouble.clear();
+        let bound = decision.limit().is_capacity_bound();
+        if bound && self.trouble.is_empty() {
+            self.trouble = "the cluster has no room for more replicas".into();
         }
-        match decision {
+        let order = match decision {
             Decision::Hold { .. } => {
                 // Without a wish nobody has changed their mind about those that leave.
                 if want.is_some() {
@@ -147,7 +144,12 @@ impl Scaling {
                 has_room.then(|| Order { to, drained: Vec::new() })
             }
             Decision::Shrink { to, .. } => shrink(lane, status, to),
+        };
+        // What kept the last order from being done is told until the next one is answered.
+        if order.is_none() && !bound {
+            self.clear_trouble();
         }
+        order
     }
 
     fn bounds(&mut self, now: Duration, spec: &VersionSpec) -> Bounds {
@@ -172,6 +174,13 @@ impl Scaling {
 
     pub(crate) fn set_trouble(&mut self, message: String) {
         self.trouble = message;
+    }
+
+    /// Nothing is wrong any more, unless the backend is full.
+    pub(crate) fn clear_trouble(&mut self) {
+        if self.full.is_none() {
+            self.trouble.clear();
+        }
     }
 
     /// The last seconds, for status and metrics.
