@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use portway_gateway::config::{GatewayConfig, KubernetesSource, Source, StaticSource};
-use portway_gateway::{Gateway, GatewayBuilder, serve, serve_admin};
+use portway_gateway::{Gateway, GatewayBuilder, listen, serve, serve_admin};
 use portway_local_backend::LocalBackend;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -34,7 +33,7 @@ fn main() -> anyhow::Result<()> {
 
 async fn run(path: &Path, config: GatewayConfig) -> anyhow::Result<()> {
     let listener =
-        TcpListener::bind(config.listen).await.with_context(|| format!("listen = {}", config.listen))?;
+        listen(config.listen).await.with_context(|| format!("listen = {}", config.listen))?;
     let stop = watch::Sender::new(false);
     let stopped = || {
         let mut stop = stop.subscribe();
@@ -57,7 +56,7 @@ async fn run(path: &Path, config: GatewayConfig) -> anyhow::Result<()> {
     let gateway = builder.options(config.options.clone()).build();
     let control = gateway.start();
     if let Some(admin) = config.admin {
-        let listener = TcpListener::bind(admin).await.with_context(|| format!("admin = {admin}"))?;
+        let listener = listen(admin).await.with_context(|| format!("admin = {admin}"))?;
         tokio::spawn(serve_admin(listener, gateway.clone(), std::future::pending()));
     }
     let (mut hangup, mut end) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);

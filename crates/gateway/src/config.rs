@@ -46,7 +46,8 @@ pub use source::StaticSource;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GatewayConfig {
-    /// Where clients connect. Default: `127.0.0.1:8080`.
+    /// Where clients connect. Default: `127.0.0.1:8080`. `[::]:8080` is every address of the machine, of IPv6 and of
+    /// IPv4; see [`listen`](crate::listen).
     pub listen: SocketAddr,
     /// Where operators connect; without it there is no admin listener.
     pub admin: Option<SocketAddr>,
@@ -114,7 +115,7 @@ impl GatewayConfig {
 
     fn read(mut fields: Fields<'_>) -> Self {
         let mut options = GatewayOptions::default();
-        let listen = fields.parsed("listen", "an address with a port, such as 0.0.0.0:8080");
+        let listen = fields.parsed("listen", "an address with a port, such as 0.0.0.0:8080 or [::]:8080");
         let admin = fields.parsed("admin", "an address with a port, such as 127.0.0.1:9090");
         let access_log = fields.boolean("access_log").unwrap_or(true);
         let workers = fields.integer("workers", 1..=1024);
@@ -184,7 +185,7 @@ mod tests {
     use super::*;
 
     const GOOD: &str = r#"
-        listen = "0.0.0.0:80"
+        listen = "[::]:80"
         admin = "127.0.0.1:9090"
         access_log = false
         workers = 3
@@ -214,6 +215,7 @@ mod tests {
     fn a_whole_file_is_read() {
         let config = GatewayConfig::from_toml(GOOD).unwrap();
         assert_eq!((config.listen.port(), config.admin.unwrap().port()), (80, 9090));
+        assert!(config.listen.is_ipv6());
         assert_eq!((config.access_log, config.workers), (false, Some(3)));
         assert_eq!(config.options.profile, Profile::Documented);
         assert_eq!(config.options.forwarded, ForwardedTrust::Proxy);

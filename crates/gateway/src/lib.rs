@@ -36,7 +36,7 @@ pub use admin::Admin;
 pub use answer::{AnswerBody, AnswerError};
 pub use gateway::{Control, Gateway, GatewayBuilder, GatewayOptions};
 pub use refusal::{DEPLOYMENT, REQUEST_ID};
-pub use serve::{serve, serve_admin, serve_connection};
+pub use serve::{listen, serve, serve_admin, serve_connection};
 pub use service::Peer;
 pub use snapshot::{EndpointSnapshot, GatewaySnapshot, VersionSnapshot};
 pub use upstream::{Connector, Protocol, Tcp, Transport};

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,26 @@ use crate::answer::AnswerBody;
 use crate::gateway::Gateway;
 use crate::service::{self, Peer};
 use crate::upload::{BoxError, Source};
+
+/// Listens at `address`. `[::]` means every address of the machine, of IPv6 and of IPv4 (where Linux' `bindv6only` is off,
+/// as it is by default), and on a machine without IPv6 those of IPv4.
+///
+/// # Errors
+///
+/// When the address is taken, is not this machine's, or may not be used.
+pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && is_without_ipv6(&error) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    }
+}
+
+/// Systems have several words for it; these two kinds say that IPv6 is there.
+fn is_without_ipv6(error: &io::Error) -> bool {
+    !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
+}
 
 /// Serves `gateway` on `listener`, HTTP/1.1 and HTTP/2 with prior knowledge, until `shutdown`; then drains: nothing new
 /// is accepted, what was begun is finished, at most for [`GatewayOptions::drain`](crate::GatewayOptions::drain).

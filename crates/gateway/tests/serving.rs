@@ -3,11 +3,15 @@
 
 mod common;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use common::{Rig, endpoint, full, ok, version};
 use http::StatusCode;
 use http_body_util::BodyExt as _;
+use hyper_util::rt::TokioIo;
+use portway_gateway::{listen, serve};
+use tokio::net::TcpStream;
 
 #[tokio::test(start_paused = true)]
 async fn r_rtr_1_a_request_goes_to_a_version_by_its_share_and_then_to_a_replica() {
@@ -72,4 +76,36 @@ async fn r_rtr_10_an_answer_streams_piece_by_piece() {
     }
     assert!(body.frame().await.is_none());
     let _ = full("");
+}
+
+#[tokio::test]
+async fn one_listener_takes_clients_of_ipv6_and_of_ipv4() {
+    let rig = Rig::new().await.with_keys("iris").await;
+    let server = rig.pipes.add(|request, _| async move {
+        let client = request.headers()["x-forwarded-for"].to_str().unwrap().to_owned();
+        ok(client)
+    });
+    rig.show("iris", "blue", &[&server]).await;
+    rig.put(&endpoint("iris", vec![version("blue", 0)])).await;
+    let listener = listen("[::]:0".parse().unwrap()).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = tokio::spawn(serve(listener, rig.gateway.clone(), std::future::pending()));
+    for client in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+        let stream = match TcpStream::connect((client, port)).await {
+            Ok(stream) => stream,
+            Err(error) if client.is_ipv6() => {
+                println!("skipped for IPv6, which this machine does not have: {error}");
+                continue;
+            }
+            Err(error) => panic!("{client}: {error}"),
+        };
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
+        let (mut sender, connection) = handshake.await.unwrap();
+        tokio::spawn(connection);
+        let response = sender.send_request(rig.request("iris", "")).await.unwrap();
+        let seen = response.into_body().collect().await.unwrap().to_bytes();
+        // Not as the mapped address that such a listener sees.
+        assert_eq!(seen, client.to_string());
+    }
+    serving.abort();
 }

@@ -139,7 +139,7 @@ impl Gateway {
         // The names are DNS labels, which need no escape in TOML.
         let client = if self.behind_proxy { "proxy" } else { "peer" };
         let text = format!(
-            "listen = \"0.0.0.0:{}\"\nadmin = \"0.0.0.0:{ADMIN_PORT}\"\ndrain_seconds = {}\n\
+            "listen = \"[::]:{}\"\nadmin = \"[::]:{ADMIN_PORT}\"\ndrain_seconds = {}\n\
              forwarded = \"{client}\"\n\n\
              [kubernetes]\nnamespace = \"{}\"\nowner = \"{}\"\n",
             names::PORT,
