@@ -214,9 +214,11 @@ impl Reply {
         }
         let (mut parts, incoming) = response.into_parts();
         parts.status = status;
-        // The sending side frames the body that there is.
-        let frames = record.method != Method::HEAD;
-        headers::strip(&mut parts.headers, |name| frames && *name == header::CONTENT_LENGTH);
+        headers::strip_hop_by_hop(&mut parts.headers);
+        if record.method != Method::HEAD {
+            // The sending side frames the body that there is.
+            parts.headers.remove(header::CONTENT_LENGTH);
+        }
         parts.version = http::Version::HTTP_11;
         parts.extensions.clear();
         passage.permit.set_outcome(Outcome::Neutral);

@@ -36,15 +36,9 @@ pub const HOP_BY_HOP: [HeaderName; 9] = [
 /// # Ok::<(), http::header::InvalidHeaderValue>(())
 /// ```
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    strip(headers, |_| false);
-}
-
-/// Removes hop-by-hop fields and those that `also` names. One look at the names that are there costs less than a look-up
-/// for each that might be.
-pub(crate) fn strip(headers: &mut HeaderMap, also: impl Fn(&HeaderName) -> bool) {
     static GONE: [HeaderName; 9] = HOP_BY_HOP;
-    let mut gone: Vec<HeaderName> =
-        headers.keys().filter(|name| GONE.contains(name) || also(name)).cloned().collect();
+    // They are rare: one look at the names that are there costs less than a look-up for each that might be.
+    let mut gone: Vec<HeaderName> = headers.keys().filter(|name| GONE.contains(name)).cloned().collect();
     if gone.contains(&header::CONNECTION) {
         let named = tokens(headers, &header::CONNECTION);
         gone.extend(named.filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok()));
@@ -80,11 +74,12 @@ pub fn is_websocket(headers: &HeaderMap) -> bool {
 /// `keep_authorization`.
 pub fn strip_request(headers: &mut HeaderMap, websocket: bool, keep_authorization: bool) {
     let trailers = tokens(headers, &header::TE).any(|token| token.eq_ignore_ascii_case("trailers"));
-    strip(headers, |name| {
-        *name == header::CONTENT_LENGTH
-            || *name == header::EXPECT
-            || (*name == header::AUTHORIZATION && !keep_authorization)
-    });
+    strip_hop_by_hop(headers);
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::EXPECT);
+    if !keep_authorization {
+        headers.remove(header::AUTHORIZATION);
+    }
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
