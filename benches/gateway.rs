@@ -11,6 +11,12 @@
 //! `valgrind --tool=callgrind --separate-threads=yes --callgrind-out-file=OUT BENCH --only gateway 4000` writes a file for
 //! each thread; that of the proxy holds `serve_connection`. The difference of two such runs, over the difference of their
 //! requests, is free of start-up.
+//!
+//! So counted, a request costs 49 800 instructions in the gateway and 39 700 in the plain proxy (it was 70 000), over the
+//! same four system calls. What the gateway does beyond HTTP: writing the request's fields 5 000 (forwarding 2 300, removal
+//! 800, trace and id the rest), the key 3 800 (2 400 are SHA-256, which valgrind runs without the processor's own
+//! instructions), sending with a time limit 3 800, the box of the future with its id and its record 2 000, the time limit on
+//! reading a head 850, granting and returning the slot 770, split and choice 370, counters 350.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -32,8 +32,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn run(path: &Path, config: GatewayConfig) -> anyhow::Result<()> {
-    let listener =
-        listen(config.listen).await.with_context(|| format!("listen = {}", config.listen))?;
+    let listener = listen(config.listen).await.with_context(|| format!("listen = {}", config.listen))?;
     let stop = watch::Sender::new(false);
     let stopped = || {
         let mut stop = stop.subscribe();
