@@ -18,16 +18,7 @@ async fn r_run_1_project_folders_become_images_that_serve_and_are_found_again() 
         let base = push_base(&folder, &repository);
         let run = async || {
             let mut command = on_kubernetes(site);
-            command.args([
-                "--once",
-                "--replicas",
-                "1",
-                "--plain-http",
-                "--registry",
-                &repository,
-                "--base",
-                &base,
-            ]);
+            command.args(["--once", "--plain-http", "--registry", &repository, "--base", &base]);
             command.arg("--builds").arg(folder.path().join("builds"));
             command.arg("--stable").arg(iris::project("softmax").join("score.py"));
             command.arg("--canary").arg(iris::project("bayes").join("serve.py"));
