@@ -281,7 +281,7 @@ async fn until_answered_by(target: &Target, version: &str) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let limit = Duration::from_secs(60);
+    let limit = Duration::from_secs(120);
     tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| panic!("{version} never answered"));
 }
 

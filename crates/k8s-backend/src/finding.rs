@@ -119,6 +119,13 @@ fn of_waiting(container: &ContainerStatus, waiting: &ContainerStateWaiting) -> O
             Weight::Fatal,
             format!("the node cannot use the image {} ({reason}: {})", container.image, quoted(why)),
         )),
+        // A busy kubelet has not read the Secret yet.
+        "CreateContainerConfigError" if why.contains("timed out waiting for the condition") => {
+            Some(Finding::new(
+                Weight::Passing,
+                format!("its node has not read its configuration yet: {}; it is tried again", quoted(why)),
+            ))
+        }
         "CreateContainerConfigError" => Some(Finding::new(
             Weight::Fatal,
             format!("its configuration cannot be met: {}; apply the workload again", quoted(why)),
@@ -356,6 +363,15 @@ mod tests {
                 finding.message
             );
         }
+    }
+
+    #[test]
+    fn r_run_4_a_kubelet_that_has_not_read_a_secret_yet_is_no_reason_to_give_up() {
+        let late = "failed to sync secret cache: timed out waiting for the condition";
+        let finding = waiting("CreateContainerConfigError", late);
+        assert_eq!(finding.weight, Weight::Passing, "{}", finding.message);
+        let finding = waiting("CreateContainerConfigError", "secret \"iris\" not found");
+        assert_eq!(finding.weight, Weight::Fatal, "{}", finding.message);
     }
 
     #[test]

@@ -249,8 +249,14 @@ async fn r_k8s_1_all_is_owned_and_nothing_is_left_after_remove() {
         }
         until(&backend, &workload.id, |status| status.ready() == 1).await;
         backend.remove(&workload.id).await.unwrap();
-        // An apply that comes at once waits for the old one to go, and is not taken away with it.
-        backend.apply(&workload).await.unwrap();
+        // An apply that comes at once waits for the old one to go, and is not taken away with it; a node that is slower
+        // than it waits for is told by an error after which to try again.
+        let applied = async {
+            while let Err(error) = backend.apply(&workload).await {
+                assert!(error.is_retryable(), "{error}");
+            }
+        };
+        patience::in_time("it is applied again", applied).await;
         assert_ne!(only::<Deployment>(site).await.metadata.uid, Some(uid));
         until(&backend, &workload.id, |status| status.ready() == 1).await;
 
