@@ -1,6 +1,7 @@
 //! Finding the cluster: from inside a pod, or by a kubeconfig.
 
 mod bounded;
+mod secrets;
 mod starting;
 
 use std::env;

@@ -14,9 +14,11 @@ use kube::client::Body;
 use kube::core::Status;
 use tower_service::Service;
 
+use super::secrets::Secrets;
 use crate::error::{StillStarting, is_missing_right};
 
-/// The same client, to which what a server forbids while it starts is [`StillStarting`].
+/// The same client, to which what a server forbids while it starts is [`StillStarting`], and which tells nobody what an answer
+/// about Secrets says that cannot be read.
 pub(crate) fn aware(client: Client) -> Client {
     let (namespace, valid_until) = (client.default_namespace().to_owned(), *client.valid_until());
     Client::new(Aware(client), namespace).with_valid_until(valid_until)
@@ -39,7 +41,13 @@ impl Service<Request<Body>> for Aware {
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let again = body.try_clone().map(|body| Request::from_parts(head.clone(), body));
+            let secrets = Secrets::asked_for(&head);
             let answer = client.send(Request::from_parts(head, body)).await?;
+            if let Some(secrets) = secrets
+                && answer.status().is_success()
+            {
+                return secrets.readable(answer).await;
+            }
             if answer.status() != StatusCode::FORBIDDEN {
                 return Ok(answer);
             }
