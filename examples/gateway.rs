@@ -33,6 +33,8 @@ fn main() -> anyhow::Result<()> {
 
 async fn run(path: &Path, config: GatewayConfig) -> anyhow::Result<()> {
     let listener = listen(config.listen).await.with_context(|| format!("listen = {}", config.listen))?;
+    // The file may leave the choice of a port to the system.
+    let address = listener.local_addr()?;
     let stop = watch::Sender::new(false);
     let stopped = || {
         let mut stop = stop.subscribe();
@@ -65,7 +67,7 @@ async fn run(path: &Path, config: GatewayConfig) -> anyhow::Result<()> {
         _ = tokio::signal::ctrl_c() => return Ok(()),
     }
     let serving = tokio::spawn(serve(listener, gateway.clone(), stopped()));
-    tracing::info!(listen = %config.listen, admin = ?config.admin, "serving");
+    tracing::info!(listen = %address, admin = ?config.admin, "serving");
 
     loop {
         tokio::select! {

@@ -14,7 +14,8 @@ mod projects;
 mod site;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -236,23 +237,21 @@ async fn r_k8s_4_a_gateway_elsewhere_follows_what_a_deployer_writes() {
         let deployed = deployer.deploy(first, Source::given(&site.image)).await.expect("it is accepted");
         deployed.wait().await.expect("it is deployed");
 
-        let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr());
-        let address = address.expect("a port is free");
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         let namespace = &site.namespace;
-        write!(
-            file,
-            "listen = \"{address}\"\naccess_log = false\n[kubernetes]\nnamespace = \"{namespace}\"\n"
-        )
-        .expect("it is written");
+        let head = "listen = \"127.0.0.1:0\"\naccess_log = false";
+        write!(file, "{head}\n[kubernetes]\nnamespace = \"{namespace}\"\n").expect("it is written");
+        let log = tempfile::NamedTempFile::new().expect("a file");
         let mut command = example("gateway");
-        command.arg("--config").arg(file.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.arg("--config").arg(file.path()).env("NO_COLOR", "1");
+        command.stdout(Stdio::null()).stderr(log.reopen().expect("it is there"));
         let gateway = Ended(command.spawn().expect("the example is built with this test"));
 
         let keys = deployer.keys(&service).await.expect("it has keys");
         let key = keys.key(KeySlot::Primary).expose().to_owned();
+        let address = until_serving(log.path()).await;
         let target = Target { address, path: scoring_path(&service), key };
-        until_answered_by(&target, "first").await;
+        until_answered_by(&target, "first", log.path()).await;
 
         let second =
             deployer.create_version(&service, version("second"), Tags::default(), Source::given(&site.image));
@@ -262,7 +261,7 @@ async fn r_k8s_4_a_gateway_elsewhere_follows_what_a_deployer_writes() {
         let changed =
             deployer.update_version(&service, &"second".parse().expect("a good name"), change).await;
         changed.expect("it is accepted").wait().await.expect("it is routed");
-        until_answered_by(&target, "second").await;
+        until_answered_by(&target, "second", log.path()).await;
 
         gateway.signal("TERM");
         deployer.delete(&service).await.expect("it is accepted").wait().await.expect("it is deleted");
@@ -270,20 +269,46 @@ async fn r_k8s_4_a_gateway_elsewhere_follows_what_a_deployer_writes() {
     .await;
 }
 
-/// Asks until this version answers; the one limit only ends a run that is lost.
-async fn until_answered_by(target: &Target, version: &str) {
-    let asking = async {
+/// The address that a gateway's log names when it serves.
+async fn until_serving(log: &Path) -> SocketAddr {
+    let reading = async {
         loop {
-            let answer = Client::new(target.clone()).score(flowers()[0].body(), None).await;
-            if answer.is_ok_and(|answer| answer.status == 200 && answer.version.as_deref() == Some(version)) {
-                return;
+            let text = said(log);
+            let serving = text.lines().find_map(|line| line.split_once(" serving listen="));
+            if let Some((_, rest)) = serving {
+                let address = rest.split(' ').next().expect("a split has a first part");
+                return address.parse().expect("it is an address");
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(POLL).await;
         }
     };
-    let limit = Duration::from_secs(120);
-    tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| panic!("{version} never answered"));
+    tokio::time::timeout(LOST, reading).await.unwrap_or_else(|_| panic!("it never served: {}", said(log)))
 }
+
+/// Asks until this version answers.
+async fn until_answered_by(target: &Target, version: &str, log: &Path) {
+    let mut last = String::new();
+    let asking = async {
+        loop {
+            last = match Client::new(target.clone()).score(flowers()[0].body(), None).await {
+                Ok(answer) if answer.status == 200 && answer.version.as_deref() == Some(version) => return,
+                Ok(answer) => format!("{} from {:?}", answer.status, answer.version),
+                Err(error) => format!("{error:#}"),
+            };
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    let answered = tokio::time::timeout(LOST, asking).await;
+    answered.unwrap_or_else(|_| panic!("{version} never answered, but {last}; the gateway: {}", said(log)));
+}
+
+fn said(log: &Path) -> String {
+    std::fs::read_to_string(log).expect("it is there")
+}
+
+const POLL: Duration = Duration::from_millis(20);
+/// Only ends a run that is lost.
+const LOST: Duration = Duration::from_secs(120);
 
 /// A program that ends with its test at the latest.
 struct Ended(Child);

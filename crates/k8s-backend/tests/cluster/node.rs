@@ -65,6 +65,21 @@ async fn portrait(address: SocketAddr) -> Value {
     serde_json::from_str(body).unwrap_or_else(|_| panic!("the image is no stand-in: {answer}"))
 }
 
+/// The logs once they hold all of `words`: a node tells its events when it comes to it.
+async fn until_told(backend: &K8sBackend, workload: &Workload, lines: usize, words: &[&str]) -> String {
+    let asking = async {
+        loop {
+            let logs = backend.logs(&workload.id, lines).await.unwrap();
+            match words.iter().find(|words| !logs.contains(**words)) {
+                None => return logs,
+                Some(missing) => eprintln!("{missing:?} is not yet in {logs}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    in_time("all of it is in the logs", asking).await
+}
+
 fn restarts(pod: Option<&Pod>) -> i32 {
     let status = pod.and_then(|pod| pod.status.as_ref());
     let containers = status.into_iter().flat_map(|status| status.container_statuses.iter().flatten());
@@ -113,9 +128,8 @@ async fn r_run_4_a_replica_that_answers_no_more_is_started_again() {
             |status: &Status| is_healthy(status) && status.replicas.iter().any(|each| each.id == replica.id);
         until(&mut status, "it is ready again", is_back).await;
         assert!(asked(address, "GET /").await.ends_with("well\n"), "the same pod serves again");
-        let logs = backend.logs(&workload.id, 100).await.unwrap();
-        assert!(logs.contains("POST /hang\n"), "the log of the run before comes first: {logs}");
-        assert!(logs.contains("Unhealthy: Liveness probe failed"), "{logs}");
+        let words = ["POST /hang\n", "Unhealthy: Liveness probe failed"];
+        until_told(&backend, &workload, 100, &words).await;
         backend.remove(&workload.id).await.unwrap();
     })
     .await;
@@ -247,9 +261,8 @@ async fn r_run_4_a_program_that_ends_is_told_with_its_last_line() {
         let words = "ended with exit code 3: there is no model: STAND_IN_EXIT is 3, started again once";
         let shows = |status: &Status| status.phase == Phase::Unhealthy && status.message.contains(words);
         until(&mut status, words, shows).await;
-        let logs = backend.logs(&workload.id, 100).await.unwrap();
-        assert!(logs.contains("loading the model\nthere is no model"), "{logs}");
-        assert!(logs.contains("BackOff: Back-off restarting failed container"), "{logs}");
+        let words = ["loading the model\nthere is no model", "BackOff: Back-off restarting failed container"];
+        until_told(&backend, &workload, 100, &words).await;
 
         // What is mended works, and says so.
         workload.variables.clear();
@@ -292,18 +305,9 @@ async fn r_run_4_logs_are_those_of_the_program() {
         let workload = workload(site, "iris");
         let (backend, _, replica) = running(site, site.options(), &workload).await;
         asked(replica.address().unwrap(), "POST /score").await;
-        let is_told = async {
-            loop {
-                let logs = backend.logs(&workload.id, 2).await.unwrap();
-                if logs.contains("serving on port 8080\nPOST /score\n") {
-                    return logs;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let logs = in_time("the request is in the log", is_told).await;
+        let words = ["serving on port 8080\nPOST /score\n", "Started: Started container replica"];
+        let logs = until_told(&backend, &workload, 2, &words).await;
         assert!(logs.starts_with(&format!("==> {} <==\n", replica.id)), "{logs}");
-        assert!(logs.contains("Started: Started container replica"), "{logs}");
         let pods: Api<Pod> = api(site);
         let one = LogParams { tail_lines: Some(1), ..LogParams::default() };
         assert_eq!(pods.logs(replica.id.as_str(), &one).await.unwrap(), "POST /score\n");
