@@ -121,12 +121,9 @@ async fn exchange(
     let mut tried: Vec<Seat> = Vec::new();
     loop {
         let Some(permit) = admit(&choice, failed.take().as_ref()).await? else {
-            // The whole endpoint may have gone, too, and another of its name may have come, with other keys.
-            let routes = record.inner.routes.load();
-            if !routes.get(route.service).is_some_and(|now| Arc::ptr_eq(now, &endpoint)) {
+            if !still_routes(&record.inner, route.service, &endpoint) {
                 return Err(Refusal::UnknownService);
             }
-            drop(routes);
             choice =
                 choose(&endpoint, endpoint.live.load_full(), &route, outbound.headers(), &caller).await?;
             record.choice = Some(Arc::clone(&choice));
@@ -145,6 +142,11 @@ async fn exchange(
         tried.push(seat.clone());
         failed = Some(seat);
     }
+}
+
+/// A whole endpoint may have gone with its versions, and another of its name may have come, with other keys.
+fn still_routes(inner: &Inner, service: &str, endpoint: &Arc<Endpoint>) -> bool {
+    inner.routes.load().get(service).is_some_and(|now| Arc::ptr_eq(now, endpoint))
 }
 
 /// `None` when the version has gone meanwhile.
