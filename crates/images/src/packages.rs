@@ -130,6 +130,10 @@ fn check_line(line: &str) -> Result<(), BuildError> {
         let why = "a requirement is one line and ends there; make it two entries";
         return Err(refused(format!("the pip section has {line:?}, but {why}")));
     }
+    if line.contains("${") {
+        let why = "pip would fill in a variable of the process that builds, which is not in the image key; write the value";
+        return Err(refused(format!("the pip section has {line:?}, but {why}")));
+    }
     let line = line.trim();
     let word = line.split([' ', '=', '\t']).next().unwrap_or_default();
     let option_of_file = matches!(word, "-r" | "--requirement" | "-c" | "--constraint" | "-e" | "--editable")
@@ -203,6 +207,7 @@ mod tests {
             ("dependencies: [{pip: [package-1.0-py3-none-any.whl]}]", "package-1.0"),
             ("dependencies: [{pip: ['a @ file:///a.whl']}]", "file:"),
             ("dependencies: [{pip: [\"a\\n-r b\"]}]", "-r b"),
+            ("dependencies: [{pip: ['--index-url https://r.test/${HOME}']}]", "write the value"),
         ] {
             let error = packages(conda).unwrap_err();
             assert!(error.contains(names), "{conda}: {error}");
