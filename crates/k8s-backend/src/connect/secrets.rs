@@ -59,6 +59,7 @@ struct Kind {
 #[cfg(test)]
 mod tests {
     use std::fmt::{Debug, Write as _};
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, Mutex};
 
     use http::Request;
@@ -71,6 +72,10 @@ mod tests {
     use super::*;
 
     const ANSWER: &str = r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a"},"data":"hunter2"}"#;
+
+    const DENIAL: &str = r#"{"apiVersion":"v1","kind":"Status","status":"Failure","code":403,"reason":"Forbidden",
+        "message":"secrets \"a\" is forbidden: User \"u\" cannot get resource \"secrets\" in API group \"\" in the namespace \"default\"",
+        "details":{"name":"a","kind":"secrets"}}"#;
 
     /// Everything that is written to the log.
     #[derive(Clone, Default)]
@@ -101,9 +106,11 @@ mod tests {
         fn exit(&self, _: &span::Id) {}
     }
 
-    /// A server, or what stands before it, that garbles what it says.
-    #[derive(Clone)]
-    struct Garbled;
+    /// A server, or what stands before it, that garbles what it says, at first after it has denied it.
+    #[derive(Clone, Default)]
+    struct Garbled {
+        denies: Arc<AtomicBool>,
+    }
 
     impl Service<Request<Body>> for Garbled {
         type Response = Response<Body>;
@@ -117,8 +124,12 @@ mod tests {
             std::task::Poll::Ready(Ok(()))
         }
 
-        fn call(&mut self, _: Request<Body>) -> Self::Future {
-            std::future::ready(Ok(Response::new(Body::from(ANSWER.as_bytes().to_vec()))))
+        fn call(&mut self, request: Request<Body>) -> Self::Future {
+            let denied =
+                request.uri().path().contains("secrets") && self.denies.swap(false, Ordering::Relaxed);
+            let (status, text) = if denied { (403, DENIAL) } else { (200, ANSWER) };
+            let answer = Response::builder().status(status).body(Body::from(text.as_bytes().to_vec()));
+            std::future::ready(Ok(answer.unwrap()))
         }
     }
 
@@ -127,13 +138,17 @@ mod tests {
         let log = Log::default();
         let _guard = tracing::subscriber::set_default(log.clone());
         let logged = || log.0.lock().unwrap().contains("hunter2");
-        let secrets: Api<Secret> = Api::default_namespaced(aware(Client::new(Garbled, "default")));
+        let server = Garbled::default();
+        let secrets: Api<Secret> = Api::default_namespaced(aware(Client::new(server.clone(), "default")));
         let post = kube::api::PostParams::default();
         assert!(secrets.get("a").await.is_err() && !logged());
         assert!(secrets.list(&kube::api::ListParams::default()).await.is_err() && !logged());
         assert!(secrets.create(&post, &Secret::default()).await.is_err() && !logged());
+        server.denies.store(true, Ordering::Relaxed);
+        assert!(secrets.get("a").await.is_err() && !logged());
+        assert!(!server.denies.load(Ordering::Relaxed), "it was denied, and asked for once more");
         // Without this it does get there.
-        let secrets: Api<Secret> = Api::default_namespaced(Client::new(Garbled, "default"));
+        let secrets: Api<Secret> = Api::default_namespaced(Client::new(server, "default"));
         assert!(secrets.get("a").await.is_err() && logged());
     }
 

@@ -43,13 +43,8 @@ impl Service<Request<Body>> for Aware {
             let again = body.try_clone().map(|body| Request::from_parts(head.clone(), body));
             let secrets = Secrets::asked_for(&head);
             let answer = client.send(Request::from_parts(head, body)).await?;
-            if let Some(secrets) = secrets
-                && answer.status().is_success()
-            {
-                return secrets.readable(answer).await;
-            }
             if answer.status() != StatusCode::FORBIDDEN {
-                return Ok(answer);
+                return readable(secrets, answer).await;
             }
             let (head, body) = answer.into_parts();
             let body = body.collect_bytes().await?;
@@ -60,11 +55,19 @@ impl Service<Request<Body>> for Aware {
                     return Err(kube::Error::Service(StillStarting::new(status.message).into()));
                 }
                 if let Some(again) = again {
-                    return client.send(again).await;
+                    return readable(secrets, client.send(again).await?).await;
                 }
             }
             Ok(Response::from_parts(head, Body::from(body)))
         })
+    }
+}
+
+/// Only what succeeded holds a Secret.
+async fn readable(secrets: Option<Secrets>, answer: Response<Body>) -> kube::Result<Response<Body>> {
+    match secrets {
+        Some(secrets) if answer.status().is_success() => secrets.readable(answer).await,
+        _ => Ok(answer),
     }
 }
 
